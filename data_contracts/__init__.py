@@ -1,0 +1,1 @@
+"""What data means: one YAML contract per dataset, and the typed models that read it."""

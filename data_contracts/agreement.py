@@ -1,0 +1,103 @@
+"""Whether the names in a contract's sections agree with one another."""
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from data_contracts.columns import expand, vector_name
+from data_contracts.section import Refusal, did_you_mean
+from data_contracts.split import TimeSplit
+
+if TYPE_CHECKING:
+    from data_contracts.contract import Contract
+
+
+def disagreements(contract: "Contract") -> Iterator[Refusal]:
+    """Yield each name that does not agree with the rest, at the key that holds it.
+
+    The contract's sections are valid, each by itself.
+    """
+    yield from _key(contract)
+    yield from _time(contract)
+    yield from _features(contract)
+    yield from _targets(contract)
+    yield from _target_groups(contract)
+    yield from _row_weight(contract)
+    yield from _rules(contract)
+
+
+def _key(contract: "Contract") -> Iterator[Refusal]:
+    for i, column in enumerate(contract.key):
+        if column in contract.key[:i]:
+            yield Refusal(("key", i), "each column once", column)
+
+
+def _time(contract: "Contract") -> Iterator[Refusal]:
+    if isinstance(contract.split, TimeSplit) and contract.time is None:
+        yield Refusal(("time",), "a column, since the split is by time", None)
+
+
+def _features(contract: "Contract") -> Iterator[Refusal]:
+    seen: set[str] = set()
+    for name in contract.features:
+        for column in sorted(seen.intersection(expand(name))):
+            yield Refusal(("features", name), "columns that no other feature names", column)
+        seen.update(expand(name))
+
+
+def _targets(contract: "Contract") -> Iterator[Refusal]:
+    seen: set[str] = set()
+    features = set(contract.feature_columns)
+    for name in contract.targets:
+        columns = expand(name)
+        for column in sorted(seen.intersection(columns)):
+            yield Refusal(("targets", name), "columns that no other target names", column)
+        for column in sorted(features.intersection(columns)):
+            yield Refusal(("targets", name), "columns that are no features", column)
+        seen.update(columns)
+        yield from _group(contract, name)
+        yield from _present(contract, name)
+
+
+def _group(contract: "Contract", name: str) -> Iterator[Refusal]:
+    group, known = contract.targets[name].group, list(contract.target_groups)
+    if group is not None and group not in known:
+        expected = f"one of target_groups: {', '.join(known) or 'none are named'}"
+        yield Refusal(("targets", name, "group"), expected, group, did_you_mean(group, known))
+
+
+def _present(contract: "Contract", name: str) -> Iterator[Refusal]:
+    present, size = contract.targets[name].present, len(expand(name))
+    if present is not None and len(expand(present)) != size:
+        expected = f"as many columns as {name} has, {size}"
+        yield Refusal(("targets", name, "present"), expected, present)
+    if present is None and contract.targets[name].transform == "change":
+        expected = "a column, since the transform is the change from it"
+        yield Refusal(("targets", name, "present"), expected, None)
+
+
+def _target_groups(contract: "Contract") -> Iterator[Refusal]:
+    taken = {*contract.target_columns, *filter(None, map(vector_name, contract.targets))}
+    for name in contract.target_groups:
+        if name in taken:
+            yield Refusal(("target_groups", name), "a name that no target has", name)
+
+
+def _row_weight(contract: "Contract") -> Iterator[Refusal]:
+    if contract.row_weight in contract.target_columns:
+        yield Refusal(("row_weight",), "a column that is no target", contract.row_weight)
+
+
+def _rules(contract: "Contract") -> Iterator[Refusal]:
+    known = [*contract.target_columns, *contract.groups()]
+    empty = set(contract.target_groups).difference(known)
+    baselines = contract.evaluation.baselines
+    for i, rule in enumerate(contract.gate.rules):
+        for j, name in enumerate(rule.targets):
+            if name not in known:
+                path = ("gate", "rules", i, "targets", j)
+                few = "a target group with a target in it"
+                expected = few if name in empty else "a target or a target group"
+                yield Refusal(path, expected, name, did_you_mean(name, known))
+        if rule.rule == "baseline" and rule.baseline not in baselines:
+            expected = f"one of evaluation.baselines: {', '.join(baselines)}"
+            yield Refusal(("gate", "rules", i, "baseline"), expected, rule.baseline)

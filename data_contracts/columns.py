@@ -1,0 +1,134 @@
+"""Features and targets: what each column means, its unit, its bounds and how it is scaled."""
+
+import re
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field, field_validator
+
+from data_contracts.annotations import ChosenBy
+from data_contracts.section import Column, Items, Section, refused
+
+MOST_COLUMNS = 10_000
+"""The most columns that one vector group may stand for."""
+_VECTOR = re.compile(r"(?P<name>.+)\[(?P<size>[0-9]+)\]")
+
+
+def expand(name: str) -> tuple[str, ...]:
+    """Return the columns that `name` stands for.
+
+    `state_t[3]` is the vector group of `state_t_0`, `state_t_1` and `state_t_2`;
+    any other name is one column. Raises ValueError on a vector group of no columns or of
+    more than MOST_COLUMNS.
+    """
+    match = _VECTOR.fullmatch(name)
+    if match is None:
+        return (name,)
+    digits = match["size"].lstrip("0")
+    size = int(digits) if 0 < len(digits) <= 5 else 0
+    if not 1 <= size <= MOST_COLUMNS:
+        raise ValueError(f"1 to {MOST_COLUMNS:,} columns in brackets")
+    return tuple(f"{match['name']}_{i}" for i in range(size))
+
+
+def vector_name(name: str) -> str | None:
+    """Return the group's name for a vector (`state_t` for `state_t[60]`), else None."""
+    match = _VECTOR.fullmatch(name)
+    return match["name"] if match else None
+
+
+def _expandable(name: str) -> str:
+    expand(name)
+    return name
+
+
+ColumnOrVector = Annotated[Column, AfterValidator(_expandable)]
+"""A column, or a vector group such as `state_t[60]`."""
+
+Bounds = Annotated[tuple[float, float], Field(strict=False)]
+
+
+class _Measured(Section):
+    description: str = ""
+    """What the column holds, in a few words."""
+    unit: str = ""
+    """The unit its values are in, as a reader would write it."""
+    bounds: Bounds | None = None
+    """[least, greatest] possible value. A row outside is quarantined."""
+
+    @field_validator("bounds")
+    @classmethod
+    def _ordered(cls, bounds: Bounds | None) -> Bounds | None:
+        if bounds is not None and not bounds[0] < bounds[1]:
+            raise refused("[least, greatest] with least < greatest", list(bounds))
+        return bounds
+
+
+class NumericFeature(_Measured):
+    """A number. Missing values take the train median and are marked by an indicator input."""
+
+    kind: Literal["numeric"] = "numeric"
+    scaling: Literal["standard", "robust"] = "standard"
+    """standard: mean 0, deviation 1. robust: median 0, quartile range 1."""
+
+
+class CyclicFeature(_Measured):
+    """A number that wraps around, such as a wind direction; becomes its sine and cosine."""
+
+    kind: Literal["cyclic"]
+    period: float = Field(gt=0)
+    """The value at which the cycle closes, in the column's unit (360 for degrees)."""
+
+
+class CategoricalFeature(Section):
+    """A label. Becomes one input per label seen in training, and one for all others."""
+
+    kind: Literal["categorical"]
+    description: str = ""
+    """What the column holds, in a few words."""
+
+
+class TimestampFeature(Section):
+    """A point in time, from which calendar inputs are derived (in UTC)."""
+
+    kind: Literal["timestamp"]
+    description: str = ""
+    """What the column holds, in a few words."""
+    parts: Items[Literal["hour_of_day", "day_of_week", "day_of_year"]] = Field(min_length=1)
+    """The cycles to derive; each becomes a sine and a cosine."""
+
+
+Feature = Annotated[
+    NumericFeature | CyclicFeature | CategoricalFeature | TimestampFeature,
+    ChosenBy("kind", default="numeric"),
+]
+
+Loss = Literal["mse", "mae", "huber"]
+
+
+class Target(_Measured):
+    """A number to predict. Empty cells are normal: they are masked, never dropped."""
+
+    unit: str = Field(min_length=1)
+    """The unit of the target; every error is reported in it."""
+    output: Literal["linear"] = "linear"
+    """The activation of the target's output."""
+    transform: Literal["standard", "robust", "change"] = "standard"
+    """How the target is scaled for training; predictions are scaled back. change: what is
+    learned is the difference from `present`, scaled to mean 0 and deviation 1."""
+    loss: Loss | None = None
+    """The target's own loss; the recipe's when absent."""
+    loss_weight: float = Field(default=1.0, gt=0)
+    """How much the target counts in the training loss."""
+    group: str | None = None
+    """The target group it belongs to, one of `target_groups`."""
+    tier: Literal["critical", "minor"] = "critical"
+    """critical: its failed rules block. minor: they warn."""
+    present: ColumnOrVector | None = None
+    """The column that holds the target's value at forecast time, for persistence."""
+
+
+class TargetGroup(Section):
+    """A named group of targets whose scores can be asked for together."""
+
+    description: str = ""
+    """What the group's targets have in common."""

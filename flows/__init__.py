@@ -1,0 +1,1 @@
+"""The flows, one line per stage, and the command line."""

@@ -1,0 +1,118 @@
+"""What the terminal shows while a run goes on: one line a stage, and a bar while it trains.
+
+Stages tell their news on the `polycast` logger; this handler draws it. Where output is not a
+terminal, every tenth epoch is a line.
+"""
+
+import logging
+import os
+import sys
+from typing import Any
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+)
+from rich.status import Status
+
+VARIABLE = "POLYCAST_CONSOLE"
+STAGES = ("ingest", "validate", "preprocess", "train", "evaluate", "judge", "publish", "report")
+
+
+def open_console() -> None:
+    """Draw this process' news, and that of the processes which it starts."""
+    os.environ[VARIABLE] = "1"
+    join_console()
+
+
+def join_console() -> None:
+    """Draw this process' news if the process that started it does."""
+    logger = logging.getLogger("polycast")
+    logger.setLevel(logging.INFO)
+    if os.environ.get(VARIABLE) == "1":
+        logger.addHandler(Drawing(Console(highlight=False)))
+
+
+class Drawing(logging.Handler):
+    """Draws stages and epochs."""
+
+    def __init__(self, console: Console) -> None:
+        super().__init__()
+        self.console = console
+        self.status: Status | None = None
+        self.bar: Progress | None = None
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Draw one piece of news."""
+        state = getattr(record, "state", None)
+        if state == "epoch":
+            self._epoch(record)
+        elif state == "started":
+            self._started(str(getattr(record, "stage", "")))
+        elif state in ("finished", "reused"):
+            self._ended(record, state)
+
+    def _started(self, stage: str) -> None:
+        self.clear()
+        if self.console.is_terminal:
+            self.status = self.console.status(f"{stage} …")
+            self.status.start()
+
+    def _ended(self, record: logging.LogRecord, state: str) -> None:
+        self.clear()
+        seconds = getattr(record, "seconds", None)
+        took = f"{seconds:6.1f} s" if seconds is not None else "reused  "
+        mark = "[green]✔[/]" if state == "finished" else "[blue]↺[/]"
+        stage = str(getattr(record, "stage", ""))
+        self.console.print(f"{mark} [bold]{stage:<10}[/] [dim]{took}[/]  ", end="")
+        self.console.print(record.getMessage(), markup=False, soft_wrap=True)
+
+    def _epoch(self, record: Any) -> None:
+        if not self.console.is_terminal:
+            if record.epoch == 1 or record.epoch % 10 == 0:
+                self.console.print(f"  train: {record.getMessage()}", markup=False)
+            return
+        if self.bar is None:
+            self.clear()
+            self.bar = _bar(self.console)
+            self.bar.add_task("train", total=record.epochs, loss=0.0, val_loss=0.0)
+            self.bar.start()
+        self.bar.update(
+            self.bar.task_ids[0],
+            completed=record.epoch,
+            loss=record.loss,
+            val_loss=record.val_loss,
+        )
+
+    def clear(self) -> None:
+        """Take away the spinner or the bar."""
+        if self.status is not None:
+            self.status.stop()
+            self.status = None
+        if self.bar is not None:
+            self.bar.stop()
+            self.bar = None
+
+
+def _bar(console: Console) -> Progress:
+    return Progress(
+        TextColumn("  train "),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("epochs  loss {task.fields[loss]:.4f}  validation {task.fields[val_loss]:.4f}"),
+        TimeElapsedColumn(),
+        console=console,
+        transient=True,
+    )
+
+
+def clear() -> None:
+    """Take away whatever moves on the terminal, before something else is printed."""
+    for handler in logging.getLogger("polycast").handlers:
+        if isinstance(handler, Drawing):
+            handler.clear()
+    sys.stdout.flush()

@@ -1,0 +1,32 @@
+"""Errors in words: the message and the exit code for whatever ended a command."""
+
+import traceback
+
+from data_contracts.errors import ContractError, UnknownDataset
+from flows.server import ServerFault
+from tasks.errors import DataError
+from tasks.storage import BrokenWork, local_home
+
+FAULT, USAGE, DATA = 1, 2, 4
+
+
+def explain(error: Exception) -> tuple[str, int]:
+    """Return what to tell the user about an error, and the exit code.
+
+    A fault that nobody foresaw is told in a sentence; its traceback goes to a file.
+    """
+    if isinstance(error, ContractError):
+        return f"the contract cannot be used:\n{error}", USAGE
+    if isinstance(error, UnknownDataset):
+        return str(error.args[0]), USAGE
+    if isinstance(error, DataError):
+        return str(error), DATA
+    if isinstance(error, BrokenWork | ServerFault | OSError):
+        return str(error), FAULT
+    if isinstance(error, ModuleNotFoundError):
+        return f"the package {error.name} is not installed: pip install {error.name}", FAULT
+    if type(error).__module__.split(".")[0] in ("flows", "tasks"):
+        return str(error), FAULT
+    file = local_home() / "fault.log"
+    file.write_text("".join(traceback.format_exception(error)), "utf-8")
+    return f"{type(error).__name__}: {error}\n  the traceback is in {file}", FAULT

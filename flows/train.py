@@ -1,0 +1,103 @@
+"""The train flow: a run of its own, in a process of its own, from references to a record.
+
+It runs the same on another machine, as long as that machine sees the storage root. A process
+of its own gives its GPU memory back when it ends.
+"""
+
+import multiprocessing
+import os
+import threading
+from multiprocessing.connection import Connection
+from typing import Any
+
+import cloudpickle
+from prefect import flow
+from prefect.context import serialize_context
+from prefect.flow_engine import run_flow
+from prefect.runtime import flow_run
+
+from data_contracts.contract import Contract
+from tasks.contracts import read_contract, store_contract
+from tasks.records import Candidate, Shards
+from tasks.preprocess import STAGE as PREPROCESS
+from tasks.stage import Stage
+from tasks.storage import Storage, home
+from tasks.train import STAGE, train_candidate
+
+
+class TrainingFailed(Exception):
+    """Training ended without a candidate. The message is what its process said."""
+
+
+def _name() -> str:
+    return str(flow_run.parameters["shards"]).split("/")[1] + "-train"
+
+
+@flow(name="train", flow_run_name=_name, persist_result=False)
+def train(contract: str, shards: str) -> str:
+    """Train on the shards at a place by the contract at a place; return the candidate's place.
+
+    contract: the place of a stored contract, relative to the storage root.
+    shards: the place of the shards, relative to the storage root.
+    """
+    terms = read_contract(contract)
+    data = PREPROCESS.read(shards)
+    if data is None:
+        raise TrainingFailed(f"there are no complete shards at {shards} under {home()}")
+    candidate = STAGE.run(
+        terms,
+        data.hash,
+        work=lambda folder: train_candidate(terms, data, Storage(home()).fetch(shards), folder),
+    )
+    return candidate.place
+
+
+def train_in_process(contract: Contract, shards: Shards) -> Candidate:
+    """Run the train flow in a spawned process, as part of the flow that runs here.
+
+    The process ends when this one does, however that ends. Raises TrainingFailed.
+    """
+    found = STAGE.find(contract, shards.hash)
+    if found is not None:
+        return STAGE.run(contract, shards.hash, work=lambda _: found)
+    here, there = multiprocessing.Pipe()
+    context = multiprocessing.get_context("spawn")
+    parameters = {"contract": store_contract(contract), "shards": shards.place}
+    # Prefect's context holds flows, which only cloudpickle can carry to another process.
+    caller = cloudpickle.dumps(serialize_context())
+    process = context.Process(target=_child, args=(there, caller, parameters))
+    process.start()
+    there.close()
+    fault = _last_word(here)
+    process.join()
+    candidate = STAGE.find(contract, shards.hash)
+    if candidate is None:
+        raise TrainingFailed(fault or f"the training process ended with code {process.exitcode}")
+    return candidate
+
+
+def _last_word(connection: Connection) -> str | None:
+    try:
+        word: str | None = connection.recv()
+    except EOFError:
+        return None
+    return word
+
+
+def _child(connection: Connection, caller: bytes, parameters: dict[str, str]) -> None:
+    """Run the flow in the spawned process and send back why it failed, if it did."""
+    from flows.console import join_console
+
+    join_console()
+    threading.Thread(target=_end_with_parent, args=(connection,), daemon=True).start()
+    context: dict[str, Any] = cloudpickle.loads(caller)
+    state: Any = run_flow(train, parameters=parameters, context=context, return_type="state")
+    connection.send(None if state.is_completed() else state.message)
+
+
+def _end_with_parent(connection: Connection) -> None:
+    """Nothing is ever sent this way: the read ends when the other process is gone."""
+    try:
+        connection.recv()
+    except (EOFError, OSError):
+        os._exit(1)

@@ -1,0 +1,34 @@
+"""What Keras does not offer on every backend, one file per backend, behind one interface.
+
+Import this before Keras: `backend()` chooses by KERAS_BACKEND, TensorFlow unless set.
+"""
+
+import os
+from typing import Protocol
+
+NAMES = ("tensorflow", "jax")
+
+
+class Backend(Protocol):
+    """What a backend's file offers."""
+
+    def use_device(self, device: str) -> str:
+        """Let the framework see `auto`, `cpu` or `gpu` alone; return the device's name.
+
+        Raises MissingPart where a GPU is asked for and none is seen.
+        """
+        ...
+
+
+def backend() -> Backend:
+    """Return the chosen backend's file. Raises ValueError for a name that has none."""
+    name = os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+    if name == "tensorflow":
+        from tasks.backends import tensorflow
+
+        return tensorflow
+    if name == "jax":
+        from tasks.backends import jax
+
+        return jax
+    raise ValueError(f"KERAS_BACKEND: expected {' or '.join(NAMES)}, came {name}")

@@ -1,0 +1,26 @@
+"""TensorFlow, the default backend."""
+
+import tensorflow as tf
+
+from tasks.learning.errors import MissingPart
+
+
+def use_device(device: str) -> str:
+    """Let TensorFlow see `auto`, `cpu` or `gpu` alone; return the device's name.
+
+    GPU memory is taken as it is needed. Raises MissingPart where a GPU is asked for and none
+    is seen.
+    """
+    gpus = tf.config.list_physical_devices("GPU")
+    if device == "gpu" and not gpus:
+        raise MissingPart(
+            "training.device is gpu, but TensorFlow sees none here: set it to auto or cpu, or "
+            "install tensorflow[and-cuda] on a machine with a GPU"
+        )
+    if device == "cpu" or not gpus:
+        tf.config.set_visible_devices([], "GPU")
+        return "cpu"
+    for gpu in gpus:
+        tf.config.experimental.set_memory_growth(gpu, True)
+    details = tf.config.experimental.get_device_details(gpus[0])
+    return str(details.get("device_name", "gpu"))

@@ -1,0 +1,140 @@
+"""Ingest: run the contract's query over its source and keep the rows as a snapshot.
+
+In: a contract. Out: a Snapshot with `rows.parquet`, the query's rows in order of the key, each
+numbered in `_row`. NaN becomes a missing value: the two mean the same here.
+Raises DataError where the source is missing, empty, unreadable or not what the query needs.
+"""
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from data_contracts.contract import Contract
+from data_contracts.source import CsvSource
+from tasks.database import columns, connect, literal, quoted
+from tasks.errors import DataError
+from tasks.orchestration import stage_task
+from tasks.records import Snapshot
+from tasks.sources import source_file
+from tasks.stage import Stage
+from tasks.storage import file_digest
+
+if TYPE_CHECKING:
+    import duckdb
+    import pyarrow as pa
+
+BATCH_ROWS = 65_536
+
+
+def locate(contract: Contract) -> Path:
+    """Return the source's file. Raises DataError where it is missing or has no bytes."""
+    source = contract.source
+    file = source_file(source.name) if source.kind == "python" else Path(source.path)
+    if not file.is_file():
+        raise DataError(f"the source of {contract.dataset} is missing: no file at {file}")
+    if file.stat().st_size == 0:
+        raise DataError(f"the source of {contract.dataset} is empty: {file} has no bytes")
+    return file
+
+
+def take_snapshot(contract: Contract, source: Path, folder: Path) -> Snapshot:
+    """Write `rows.parquet` into `folder` and return its Snapshot.
+
+    `source` is a Parquet or CSV file. Raises DataError.
+    """
+    import duckdb
+
+    reader = _reader(contract, source)
+    with connect([source]) as database:
+        try:
+            database.execute(f"CREATE VIEW source AS SELECT * FROM {reader}")
+            order = _order(database, contract)
+            rows = f"SELECT * FROM ({contract.source.query or 'FROM source'}) ORDER BY {order}"
+            stream = database.sql(rows).to_arrow_reader(BATCH_ROWS)
+            count, types = _write(stream, folder / "rows.parquet")
+        except (duckdb.BinderException, duckdb.CatalogException) as error:
+            raise _misfit(database, source, error) from None
+        except duckdb.ParserException as error:
+            raise DataError(f"source.query is not valid SQL: {_first_line(error)}") from None
+        except duckdb.Error as error:
+            raise DataError(f"{source} cannot be read: {_first_line(error)}") from None
+    return Snapshot(rows=count, columns=types, source=file_digest(source))
+
+
+def _reader(contract: Contract, source: Path) -> str:
+    if source.suffix.lower() == ".parquet" or contract.source.kind == "parquet":
+        return f"read_parquet({literal(str(source))})"
+    texts = contract.source.missing if isinstance(contract.source, CsvSource) else ("", "NA")
+    missing = ", ".join(map(literal, texts))
+    return f"read_csv({literal(str(source))}, nullstr = [{missing}], header = true)"
+
+
+def _order(database: "duckdb.DuckDBPyConnection", contract: Contract) -> str:
+    """Return the key columns, those that the query really has: validation names the rest."""
+    query = contract.source.query or "FROM source"
+    have = {row[0] for row in database.execute(f"DESCRIBE ({query})").fetchall()}
+    return columns([c for c in contract.key if c in have]) or "ALL"
+
+
+def _write(stream: "pa.RecordBatchReader", file: Path) -> tuple[int, dict[str, str]]:
+    """Write the batches with `_row` in front; return the row count and the column types."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    schema = pa.schema([pa.field("_row", pa.int64()), *stream.schema])
+    count = 0
+    with pq.ParquetWriter(file, schema, compression="zstd") as writer:
+        for batch in stream:
+            numbers = pa.array(range(count, count + len(batch)), pa.int64())
+            writer.write_batch(
+                pa.record_batch([numbers, *map(_nan_is_missing, batch.columns)], schema=schema)
+            )
+            count += len(batch)
+    return count, {field.name: str(field.type) for field in stream.schema}
+
+
+def _nan_is_missing(column: "pa.Array") -> "pa.Array":
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    if not pa.types.is_floating(column.type):
+        return column
+    return pc.if_else(pc.is_nan(column), pa.scalar(None, column.type), column)
+
+
+def _misfit(database: Any, source: Path, error: Exception) -> DataError:
+    have = [row[0] for row in database.execute("DESCRIBE source").fetchall()]
+    return DataError(
+        f"source.query does not fit {source}: {_first_line(error)}\n"
+        f"  the source has: {', '.join(map(quoted, have))}\n"
+        "  rename the column in source.query, or mend the source"
+    )
+
+
+def _first_line(error: Exception) -> str:
+    return re.sub(r"\s+", " ", str(error).split("\n\nLINE")[0]).strip()[:500]
+
+
+def _reads(contract: Contract) -> Any:
+    """The source but for its path: a file that moves is the same file."""
+    source = contract.source.model_dump(mode="json", exclude={"path", "name"})
+    return [source, contract.key]
+
+
+STAGE = Stage("ingest", "snapshots", Snapshot, __name__, _reads)
+
+
+def find(contract: Contract) -> Snapshot | None:
+    """Return the finished snapshot of the source as it is now, or None."""
+    return STAGE.find(contract, file_digest(locate(contract)))
+
+
+@stage_task
+def ingest(contract: Contract) -> Snapshot:
+    """Keep the source's rows as they are now."""
+    source = locate(contract)
+    return STAGE.run(
+        contract,
+        file_digest(source),
+        work=lambda folder: take_snapshot(contract, source, folder),
+    )

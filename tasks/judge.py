@@ -1,0 +1,165 @@
+"""Judge: every rule of the gate on every target it names, to pass or fail with its numbers.
+
+In: a contract and Scores. Out: a Verdict with `verdict.json`. A verdict is data: one ruling per
+rule and target, each with its value, its limit and a sentence.
+"""
+
+from pathlib import Path
+from typing import Any
+
+from data_contracts.contract import Contract
+from data_contracts.gate import AbsoluteRule, BaselineRule, ChampionRule, Rule
+from tasks.orchestration import markdown, stage_task
+from tasks.records import Outcome, Ruling, Scores, Verdict
+from tasks.stage import Stage
+
+
+def judge_scores(contract: Contract, scores: Scores) -> Verdict:
+    """Return the verdict: fail where a ruling that blocks does not hold."""
+    rulings = [r for rule in contract.gate.rules for r in _judge(contract, scores, rule)]
+    blocked = any(r.blocks and not r.passed for r in rulings)
+    outcome: Outcome = "fail" if blocked else "pass"
+    return Verdict(scores=scores, outcome=outcome, rulings=tuple(rulings))
+
+
+def _judge(contract: Contract, scores: Scores, rule: Rule) -> list[Ruling]:
+    targets = _targets(contract, rule)
+    match rule:
+        case AbsoluteRule():
+            return [_absolute(contract, scores, rule, t) for t in targets]
+        case BaselineRule():
+            return [_baseline(contract, scores, rule, t) for t in targets]
+        case ChampionRule():
+            return _champion(contract, scores, rule, targets)
+
+
+def _targets(contract: Contract, rule: Rule) -> list[str]:
+    """Return the target columns that a rule names, groups spread out; all where none."""
+    groups = contract.groups()
+    named = [c for name in rule.targets for c in groups.get(name, (name,))]
+    return list(dict.fromkeys(named)) or list(contract.target_columns)
+
+
+def _absolute(contract: Contract, scores: Scores, rule: AbsoluteRule, target: str) -> Ruling:
+    value = scores.of("candidate", target, rule.metric)
+    at_most = rule.at_most is not None
+    limit = rule.at_most if rule.at_most is not None else rule.at_least
+    words = f"{rule.metric} {'at most' if at_most else 'at least'} {limit:g}"
+    if value is None or limit is None:
+        reason = f"{rule.metric} is undefined: the truth does not vary in the test rows"
+        return _ruling(contract, words, target, False, None, limit, reason)
+    passed = value <= limit if at_most else value >= limit
+    unit = "" if rule.metric == "r2" else f" {contract.target_columns[target].unit}"
+    reason = f"{rule.metric} {value:.4g}{unit}, limit {limit:g}{unit}"
+    return _ruling(contract, words, target, passed, value, limit, reason)
+
+
+def _baseline(contract: Contract, scores: Scores, rule: BaselineRule, target: str) -> Ruling:
+    value = scores.of("candidate", target, rule.metric)
+    other = scores.of(rule.baseline, target, rule.metric)
+    side = "below" if rule.by >= 0 else "above"
+    words = (
+        f"{rule.metric} below {rule.baseline}"
+        if rule.by == 0
+        else f"{rule.metric} at {'least' if rule.by > 0 else 'most'} {abs(rule.by):.0%} {side} "
+        f"{rule.baseline}"
+    )
+    if value is None or other is None:
+        reason = f"{rule.baseline} has nothing to say of this target"
+        return _ruling(contract, words, target, True, value, None, reason, blocks=False)
+    limit = other * (1 - rule.by)
+    passed = value < limit if rule.by == 0 else value <= limit
+    unit = contract.target_columns[target].unit
+    change = f"{abs(1 - value / other):.1%} {'below' if value <= other else 'above'}" if other else "-"
+    reason = f"{value:.4g} {unit}, {change} {rule.baseline}'s {other:.4g} {unit}"
+    return _ruling(contract, words, target, passed, value, limit, reason)
+
+
+def _champion(
+    contract: Contract, scores: Scores, rule: ChampionRule, targets: list[str]
+) -> list[Ruling]:
+    """No target worse than the margin, and one better: a tie does not promote."""
+    words = f"{rule.metric} at most {rule.margin:.0%} above the champion's"
+    shared = [t for t in targets if scores.of("champion", t, rule.metric) is not None]
+    if not shared:
+        reason = scores.champion_note or "there is no champion yet"
+        return [_ruling(contract, words, "all", True, None, None, reason, blocks=False)]
+    rulings = []
+    ratios = {}
+    for target in shared:
+        value = scores.of("candidate", target, rule.metric) or 0.0
+        other = scores.of("champion", target, rule.metric) or 0.0
+        unit = contract.target_columns[target].unit
+        ratios[target] = value / other if other else float(value > 0) + 1
+        limit = other * (1 + rule.margin)
+        reason = f"{value:.4g} {unit}, champion {other:.4g} {unit} ({ratios[target] - 1:+.1%})"
+        rulings.append(_ruling(contract, words, target, value <= limit, value, limit, reason))
+    best = min(ratios, key=lambda t: ratios[t])
+    reason = f"the best change is {ratios[best] - 1:+.2%}, of {best}"
+    words = f"{rule.metric} below the champion's on one target"
+    better = _ruling(contract, words, "all", ratios[best] < 1, ratios[best], 1.0, reason)
+    return [*rulings, better]
+
+
+def _ruling(
+    contract: Contract,
+    rule: str,
+    target: str,
+    passed: bool,
+    value: float | None,
+    limit: float | None,
+    reason: str,
+    blocks: bool = True,
+) -> Ruling:
+    columns = contract.target_columns
+    minor = target in columns and columns[target].tier == "minor"
+    return Ruling(
+        rule=rule,
+        target=target,
+        passed=passed,
+        blocks=blocks and not minor,
+        value=value,
+        limit=limit,
+        reason=reason,
+    )
+
+
+def verdict_markdown(contract: Contract, verdict: Verdict) -> str:
+    """Return the verdict as Markdown: the outcome, then one row a ruling, failed ones first."""
+    lines = [
+        f"# {contract.dataset}: {verdict.outcome}",
+        "",
+        "| | rule | target | numbers |",
+        "| --- | --- | --- | --- |",
+    ]
+    for r in sorted(verdict.rulings, key=lambda r: r.passed):
+        mark = "✔" if r.passed else ("✘" if r.blocks else "⚠")
+        lines.append(f"| {mark} | {r.rule} | {r.target} | {r.reason} |")
+    return "\n".join(lines)
+
+
+def write_verdict(verdict: Verdict, folder: Path) -> Verdict:
+    """Write `verdict.json` and return the verdict."""
+    content = verdict.model_dump_json(indent=1, exclude={"scores"})
+    (folder / "verdict.json").write_text(content, "utf-8")
+    return verdict
+
+
+def _reads(contract: Contract) -> Any:
+    targets = {c: [t.tier, t.unit, t.group] for c, t in contract.target_columns.items()}
+    return [contract.gate.model_dump(mode="json"), targets]
+
+
+STAGE = Stage("judge", "verdicts", Verdict, __name__, _reads)
+
+
+@stage_task
+def judge(contract: Contract, scores: Scores) -> Verdict:
+    """Reach the verdict and show it."""
+    verdict = STAGE.run(
+        contract,
+        scores.hash,
+        work=lambda folder: write_verdict(judge_scores(contract, scores), folder),
+    )
+    markdown(f"{contract.dataset}-verdict", verdict_markdown(contract, verdict), verdict.outcome)
+    return verdict

@@ -1,0 +1,149 @@
+"""How one raw column becomes network inputs: fitted numbers, and the arithmetic that uses them.
+
+An encoder takes a column as NumPy (n,) and returns float32 (n, width). What it was fitted with
+is plain numbers and labels, so that it travels as readable JSON.
+"""
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+Float = NDArray[np.float64]
+Input = NDArray[np.float32]
+
+DAY = 86_400.0
+YEAR = 365.2425 * DAY
+PARTS = {"hour_of_day": (DAY, 0.0), "day_of_week": (7 * DAY, -3 * DAY), "day_of_year": (YEAR, 0.0)}
+"""Each part's period and the start of its cycle, in seconds since 1970-01-01 UTC."""
+
+
+@dataclass(frozen=True)
+class NumericEncoder:
+    """(x - center) / scale; a missing value takes `fill`, and is marked where train had any."""
+
+    kind: ClassVar[str] = "numeric"
+    column: str
+    fill: float
+    center: float
+    scale: float
+    indicator: bool
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """The names of the inputs it makes."""
+        return (self.column, *((f"{self.column} is missing",) if self.indicator else ()))
+
+    def encode(self, values: Float) -> Input:
+        """Return (n, 1) or, with the indicator, (n, 2) for values (n,) with NaN for missing."""
+        missing = np.isnan(values)
+        scaled = (np.where(missing, self.fill, values) - self.center) / self.scale
+        return _stack(scaled, *((missing,) if self.indicator else ()))
+
+
+@dataclass(frozen=True)
+class CyclicEncoder:
+    """Sine and cosine of a cycle; a missing value is the circle's centre, and is marked where
+    train had any."""
+
+    kind: ClassVar[str] = "cyclic"
+    column: str
+    period: float
+    indicator: bool
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """The names of the inputs it makes."""
+        marks = (f"{self.column} is missing",) if self.indicator else ()
+        return (f"sin {self.column}", f"cos {self.column}", *marks)
+
+    def encode(self, values: Float) -> Input:
+        """Return (n, 2) or, with the indicator, (n, 3) for values (n,) with NaN for missing."""
+        missing = np.isnan(values)
+        angle = np.where(missing, 0.0, values) * (2 * np.pi / self.period)
+        sine, cosine = (np.where(missing, 0.0, f(angle)) for f in (np.sin, np.cos))
+        return _stack(sine, cosine, *((missing,) if self.indicator else ()))
+
+
+@dataclass(frozen=True)
+class TimestampEncoder:
+    """Sine and cosine of calendar cycles of a point in time, in UTC."""
+
+    kind: ClassVar[str] = "timestamp"
+    column: str
+    parts: tuple[str, ...]
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """The names of the inputs it makes."""
+        return tuple(f"{f} {p} of {self.column}" for p in self.parts for f in ("sin", "cos"))
+
+    def encode(self, values: Float) -> Input:
+        """Return (n, 2 * parts) for seconds since 1970 (n,) with NaN for missing."""
+        cycles = []
+        for part in self.parts:
+            period, start = PARTS[part]
+            cycle = CyclicEncoder(self.column, period, indicator=False)
+            cycles.append(cycle.encode(np.mod(values - start, period)))
+        return np.concatenate(cycles, axis=1)
+
+
+@dataclass(frozen=True)
+class CategoricalEncoder:
+    """One input per label seen in training, and a last one for every other or missing label."""
+
+    kind: ClassVar[str] = "categorical"
+    column: str
+    labels: tuple[str, ...]
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """The names of the inputs it makes."""
+        return (*(f"{self.column} is {label}" for label in self.labels), f"{self.column} is other")
+
+    def encode(self, values: NDArray[Any]) -> Input:
+        """Return (n, labels + 1) for labels (n,) as text, None for missing."""
+        place = {label: i for i, label in enumerate(self.labels)}
+        codes = np.array([place.get(v, len(self.labels)) for v in values], dtype=np.int64)
+        return np.eye(len(self.labels) + 1, dtype=np.float32)[codes]
+
+
+Encoder = NumericEncoder | CyclicEncoder | TimestampEncoder | CategoricalEncoder
+ENCODERS: dict[str, type[Any]] = {
+    e.kind: e for e in (NumericEncoder, CyclicEncoder, TimestampEncoder, CategoricalEncoder)
+}
+
+
+@dataclass(frozen=True)
+class TargetScaler:
+    """A target's scaling and its exact inverse.
+
+    Where `present` names a column, what is scaled is the change from that column's value, and
+    `fill` stands in where it is missing.
+    """
+
+    column: str
+    unit: str
+    center: float
+    scale: float
+    mean: float
+    """The target's mean over the train rows, in its unit."""
+    present: str | None = None
+    fill: float = 0.0
+
+    def apply(self, values: Float, present: Float | None = None) -> Float:
+        """Return values (n,) in units as scaled values (n,); NaN where `present` is missing."""
+        base = 0.0 if present is None else present
+        return (values - base - self.center) / self.scale
+
+    def invert(self, scaled: Float, present: Float | None = None) -> Float:
+        """Return scaled values (n,) in units."""
+        base: Any = 0.0
+        if present is not None:
+            base = np.where(np.isnan(present), self.fill, present)
+        return scaled * self.scale + self.center + base
+
+
+def _stack(*columns: NDArray[Any]) -> Input:
+    return np.stack(columns, axis=1).astype(np.float32)

@@ -1,0 +1,117 @@
+"""All that is fitted before the network: encoders of features, scalers of targets.
+
+Fitted on train rows alone, once; then the one implementation for training, evaluation, batch
+prediction and serving. It travels as JSON, every number readable.
+"""
+
+import json
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from tasks.learning.encoders import (
+    ENCODERS,
+    CategoricalEncoder,
+    CyclicEncoder,
+    Encoder,
+    Input,
+    NumericEncoder,
+    TargetScaler,
+    TimestampEncoder,
+)
+from tasks.learning.tables import as_table, labels, numbers, seconds
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """Fitted encoders and scalers. Raw columns in, float32 inputs and scaled targets out."""
+
+    encoders: tuple[Encoder, ...]
+    scalers: tuple[TargetScaler, ...]
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The raw columns that a prediction needs, each once."""
+        presents = (s.present for s in self.scalers if s.present)
+        return tuple(dict.fromkeys([*(e.column for e in self.encoders), *presents]))
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """The names of the network's inputs, in order."""
+        return tuple(name for encoder in self.encoders for name in encoder.inputs)
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """The target columns, in order."""
+        return tuple(s.column for s in self.scalers)
+
+    @property
+    def constant(self) -> tuple[str, ...]:
+        """The columns that do not vary in the train rows."""
+        fitted = [e for e in self.encoders if isinstance(e, NumericEncoder)]
+        return tuple(e.column for e in (*fitted, *self.scalers) if e.scale == 1.0)
+
+    def encode(self, rows: Any) -> Input:
+        """Return the network's inputs, float32 (n, inputs), for raw rows (Arrow or pandas).
+
+        Raises ValueError that names a column which is missing or of the wrong type.
+        """
+        table = as_table(rows, self.columns)
+        return np.concatenate([e.encode(_values(table, e)) for e in self.encoders], axis=1)
+
+    def scale(self, rows: Any) -> NDArray[np.float32]:
+        """Return scaled targets, float32 (n, targets), NaN where missing."""
+        table = as_table(rows, (*self.targets, *self.columns))
+        columns = [s.apply(numbers(table, s.column), _present(table, s)) for s in self.scalers]
+        return np.stack(columns, axis=1).astype(np.float32)
+
+    def invert(self, scaled: NDArray[Any], rows: Any) -> NDArray[np.float64]:
+        """Return scaled values (n, targets) of raw rows in the targets' units, float64."""
+        table = as_table(rows, self.columns)
+        values = np.asarray(scaled, dtype=np.float64).T
+        columns = [
+            s.invert(v, _present(table, s)) for s, v in zip(self.scalers, values, strict=True)
+        ]
+        return np.stack(columns, axis=1)
+
+    def to_json(self) -> str:
+        """Return every fitted number as JSON, one encoder or scaler a line."""
+        encoders = [json.dumps({"kind": e.kind} | asdict(e)) for e in self.encoders]
+        scalers = [json.dumps(asdict(s)) for s in self.scalers]
+        return (
+            '{"encoders": [\n  ' + ",\n  ".join(encoders) + '\n],\n"scalers": [\n  '
+            "" + ",\n  ".join(scalers) + "\n]}\n"
+        )
+
+    @classmethod
+    def from_json(cls, text: str) -> "Preprocessing":
+        """Return what `to_json` wrote."""
+        content = json.loads(text)
+        return cls(
+            tuple(_encoder(e) for e in content["encoders"]),
+            tuple(TargetScaler(**s) for s in content["scalers"]),
+        )
+
+
+def _present(table: pa.Table, scaler: TargetScaler) -> NDArray[np.float64] | None:
+    return numbers(table, scaler.present) if scaler.present else None
+
+
+def _values(table: pa.Table, encoder: Encoder) -> Any:
+    match encoder:
+        case TimestampEncoder():
+            return seconds(table, encoder.column)
+        case CategoricalEncoder():
+            return labels(table, encoder.column)
+        case _:
+            return numbers(table, encoder.column)
+
+
+def _encoder(content: dict[str, Any]) -> Encoder:
+    kind = ENCODERS[content["kind"]]
+    fields = {k: tuple(v) if isinstance(v, list) else v for k, v in content.items() if k != "kind"}
+    encoder: Encoder = kind(**fields)
+    return encoder

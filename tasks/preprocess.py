@@ -1,0 +1,106 @@
+"""Preprocess: divide the rows, fit scalers and encoders on train rows alone, write the shards.
+
+In: a contract and the Checked rows. Out: Shards, per fold `preprocessing.json` and one Parquet
+file a split, with float32 columns `x/<input>`, `y/<target>` (scaled, null where missing) and
+`weight`. Raises DataError where a split has too few rows.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from data_contracts.contract import Contract
+from data_contracts.split import SPLITS
+from tasks.database import columns, connect, literal
+from tasks.learning.fit_preprocessing import fit_preprocessing
+from tasks.learning.shards import shard_schema, to_arrays, to_shard
+from tasks.orchestration import stage_task, table
+from tasks.records import Checked, Fold, Shards
+from tasks.splitting import check_counts, split_sql
+from tasks.stage import Stage
+from tasks.storage import Storage, home
+
+BATCH_ROWS = 65_536
+
+
+def write_shards(
+    contract: Contract, checked: Checked, rows: Path, quarantine: Path, folder: Path
+) -> Shards:
+    """Write splits, fitted numbers and shards into `folder`.
+
+    `rows` is the snapshot's file; the rows that `quarantine` holds are left out.
+    """
+    with connect([rows, quarantine]) as database:
+        database.execute(
+            f"CREATE VIEW kept AS SELECT * FROM read_parquet({literal(str(rows))}) "
+            f"WHERE _row NOT IN (SELECT _row FROM read_parquet({literal(str(quarantine))}))"
+        )
+        database.execute(f"CREATE TABLE splits AS {split_sql(contract, 'kept')}")
+        assigned = database.sql("SELECT _row, split AS fold_0 FROM splits ORDER BY _row")
+        pq.write_table(assigned.to_arrow_table(), folder / "splits.parquet")
+        found = database.execute("SELECT split, count(*) FROM splits GROUP BY split").fetchall()
+        counts = dict(found)
+        check_counts(contract, counts)
+        fold = _write_fold(contract, database, counts, folder / "fold_0")
+    return Shards(checked=checked, folds=(fold,), targets=tuple(contract.target_columns))
+
+
+def _write_fold(contract: Contract, database: Any, counts: dict[str, int], folder: Path) -> Fold:
+    folder.mkdir()
+    train = pa.Table.from_batches(_rows(contract, database, "train"))
+    preprocessing = fit_preprocessing(contract, train)
+    (folder / "preprocessing.json").write_text(preprocessing.to_json(), "utf-8")
+    for split in SPLITS:
+        schema = shard_schema(preprocessing)
+        with pq.ParquetWriter(folder / f"{split}.parquet", schema, compression="zstd") as writer:
+            for batch in _rows(contract, database, split):
+                rows = pa.Table.from_batches([batch])
+                writer.write_table(to_shard(to_arrays(contract, preprocessing, rows), schema))
+    in_order = {name: counts[name] for name in (*SPLITS, "gap") if name in counts}
+    return Fold(
+        index=0, rows=in_order, inputs=len(preprocessing.inputs), constant=preprocessing.constant
+    )
+
+
+def _rows(contract: Contract, database: Any, split: str) -> Iterator[pa.RecordBatch]:
+    """Yield a split's raw rows in order, in batches; one empty batch where there are none."""
+    names = columns(contract.columns())
+    query = f"SELECT {names} FROM kept JOIN splits USING (_row) WHERE split = ? ORDER BY _row"
+    reader = database.sql(query, params=[split]).to_arrow_reader(BATCH_ROWS)
+    batches = iter(reader)
+    first = next(batches, None)
+    yield first if first is not None else pa.RecordBatch.from_pylist([], schema=reader.schema)
+    yield from batches
+
+
+def _reads(contract: Contract) -> Any:
+    """What the inputs are made of; descriptions, bounds and losses change nothing here."""
+    features = {
+        c: f.model_dump(mode="json", exclude={"description", "unit", "bounds"})
+        for c, f in contract.feature_columns.items()
+    }
+    targets = {c: [t.transform, t.unit] for c, t in contract.target_columns.items()}
+    split = contract.split.model_dump(mode="json")
+    return [features, targets, contract.present_columns, split, contract.time, contract.key, contract.row_weight]
+
+
+STAGE = Stage("preprocess", "shards", Shards, __name__, _reads)
+
+
+@stage_task
+def preprocess(contract: Contract, checked: Checked) -> Shards:
+    """Turn checked rows into shards, and show the sizes of the splits."""
+    storage = Storage(home())
+
+    def work(folder: Path) -> Shards:
+        rows = storage.fetch(checked.snapshot.place) / "rows.parquet"
+        quarantine = storage.fetch(checked.place) / "quarantine.parquet"
+        return write_shards(contract, checked, rows, quarantine, folder)
+
+    shards = STAGE.run(contract, checked.hash, work=work)
+    sizes = [{"split": s, "rows": n} for s, n in shards.folds[0].rows.items()]
+    table(f"{contract.dataset}-splits", sizes, "Rows by split")
+    return shards

@@ -1,0 +1,155 @@
+"""Publish: record the verdict in MLflow and, where it passes, make the candidate champion.
+
+In: a contract, a Candidate and its Verdict. Out: a Publication. Every step looks whether it has
+been done already, so a run that was killed goes on where it stopped; the alias `champion` moves
+last, and only to a version whose files are all there.
+Raises ChampionMoved when another run became champion since the candidate was compared.
+"""
+
+import shutil
+import tempfile
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from data_contracts.contract import Contract
+from tasks import registry
+from tasks.orchestration import markdown, stage_task
+from tasks.publish.tracking import track
+from tasks.records import Candidate, Publication, Verdict
+from tasks.stage import Stage
+from tasks.storage import Storage, home
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+REQUIREMENTS = ("keras", "tensorflow", "numpy", "pyarrow", "pandas", "mlflow")
+
+
+class ChampionMoved(Exception):
+    """Another run published while this one was judged."""
+
+
+def publish_verdict(contract: Contract, candidate: Candidate, verdict: Verdict) -> Publication:
+    """Record the verdict in MLflow; on pass register a version and move the alias."""
+    storage = Storage(home())
+    client = registry.client()
+    run = track(contract, verdict, storage, client)
+    number = None
+    if verdict.outcome == "pass":
+        number = _version(contract, candidate, verdict, storage, client, run)
+        _move_champion(contract, verdict, client, number)
+    return Publication(
+        verdict=verdict, model=contract.registered_model, version=number, tracking_run=run
+    )
+
+
+def _version(
+    contract: Contract,
+    candidate: Candidate,
+    verdict: Verdict,
+    storage: Storage,
+    client: "MlflowClient",
+    run: str,
+) -> str:
+    """Return the candidate's complete registered version; it is made where there is none."""
+    from mlflow.exceptions import MlflowException
+
+    model = contract.registered_model
+    try:
+        client.create_registered_model(model, description=contract.description)
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_ALREADY_EXISTS":
+            raise
+    wanted = f"name = '{model}' AND tags.`{registry.CANDIDATE_TAG}` = '{candidate.hash}'"
+    for found in client.search_model_versions(wanted):
+        if found.tags.get(registry.COMPLETE_TAG) == "true":
+            return str(found.version)
+        client.delete_model_version(model, str(found.version))
+    tags = {
+        registry.CANDIDATE_TAG: candidate.hash,
+        registry.OPPONENT_TAG: verdict.scores.champion or "",
+        registry.VERDICT_TAG: verdict.hash,
+    }
+    source = _log_model(contract, candidate, storage, run)
+    made = client.create_model_version(model, source, run_id=run, tags=tags)
+    client.set_model_version_tag(model, str(made.version), registry.COMPLETE_TAG, "true")
+    return str(made.version)
+
+
+def _log_model(contract: Contract, candidate: Candidate, storage: Storage, run: str) -> str:
+    """Log the bundle as an MLflow model made from code; return the model's address."""
+    import mlflow
+
+    from tasks.publish.signature import input_example, signature
+
+    rows = storage.fetch(candidate.shards.checked.snapshot.place) / "rows.parquet"
+    bundle = storage.fetch(candidate.place) / "bundle"
+    with tempfile.TemporaryDirectory(prefix="polycast-") as folder, mlflow.start_run(run):
+        logged = mlflow.pyfunc.log_model(
+            name="model",
+            python_model=str(Path(__file__).with_name("pyfunc_model.py")),
+            artifacts={"bundle": str(bundle)},
+            code_paths=[str(_learning_code(Path(folder)))],
+            signature=signature(contract),
+            input_example=input_example(contract, rows),
+            pip_requirements=[f"{name}=={version(name)}" for name in REQUIREMENTS],
+        )
+    return str(logged.model_uri)
+
+
+def _learning_code(folder: Path) -> Path:
+    """Copy the numeric core, and nothing else of ours, to where MLflow packs it from."""
+    tasks = Path(__file__).parents[1]
+    target = folder / "tasks"
+    ignore = shutil.ignore_patterns("__pycache__")
+    shutil.copytree(tasks / "learning", target / "learning", ignore=ignore)
+    shutil.copy(tasks / "__init__.py", target / "__init__.py")
+    return target
+
+
+def _move_champion(
+    contract: Contract, verdict: Verdict, client: "MlflowClient", number: str
+) -> None:
+    """Point `previous` to the champion there is, then `champion` to the new version."""
+    model = contract.registered_model
+    current = registry.aliased(client, model, registry.CHAMPION)
+    if current is not None and current.version == number:
+        return
+    if (current.version if current else None) != verdict.scores.champion:
+        raise ChampionMoved(
+            f"{model}: the candidate was compared with version {verdict.scores.champion}, but "
+            f"the champion is now {current.version if current else 'none'}. Run again: it will "
+            "be compared with that one"
+        )
+    if current is not None:
+        client.set_registered_model_alias(model, registry.PREVIOUS, current.version)
+    client.set_registered_model_alias(model, registry.CHAMPION, number)
+
+
+def _reads(contract: Contract) -> Any:
+    return [contract.registered_model]
+
+
+STAGE = Stage("publish", "publications", Publication, __name__, _reads)
+
+
+def stands(publication: Publication) -> bool:
+    """Say whether the registry still is as the publication left it."""
+    if publication.version is None:
+        return True
+    current = registry.champion(publication.model)
+    return current is not None and current.version == publication.version
+
+
+@stage_task
+def publish(contract: Contract, candidate: Candidate, verdict: Verdict) -> Publication:
+    """Publish a passed candidate; record a failed one."""
+    publication = STAGE.run(
+        contract,
+        verdict.hash,
+        work=lambda _folder: publish_verdict(contract, candidate, verdict),
+        holds=stands,
+    )
+    markdown(f"{contract.dataset}-publication", f"**{publication.summary}**")
+    return publication

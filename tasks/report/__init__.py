@@ -1,0 +1,110 @@
+"""Report: the run folder, with one HTML page for people and one manifest to repeat the run by.
+
+In: a contract and a Publication. Out: a Run with `report.html`, `run.json` and `contract.json`.
+The folder is whole when its manifest is there, and is never edited afterwards.
+"""
+
+import json
+import uuid
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from data_contracts.contract import Contract
+from tasks.environment import environment
+from tasks.orchestration import link, stage_task
+from tasks.records import Publication, Record, Run
+from tasks.stage import Stage
+from tasks.storage import Storage, home
+
+STAGE = Stage("report", "runs", Run, __name__, lambda contract: contract.model_dump(mode="json"))
+
+
+def write_run(contract: Contract, publication: Publication, run_id: str, folder: Path) -> Run:
+    """Write the report, the manifest and the contract into `folder`; return the Run."""
+    from tasks.report.page import ReportSources, write_report
+
+    storage = Storage(home())
+    records = chain(publication)
+    stages = {name: _stage(storage, record) for name, record in records.items()}
+    versions = environment()
+    scores = storage.fetch(records["evaluate"].place)
+    candidate = storage.fetch(records["train"].place)
+    ended = datetime.now(UTC)
+    sources = ReportSources(
+        predictions=scores / "predictions.parquet",
+        curves=candidate / "curves.json",
+        versions=versions["packages"],
+        run_id=run_id,
+        ended=ended,
+        seconds={name: entry["seconds"] for name, entry in stages.items()},
+        links={
+            "data docs": storage.address(records["validate"].place, "data_docs/index.html"),
+            "shards": storage.address(records["preprocess"].place, "splits.parquet"),
+            "MLflow run": publication.tracking_run,
+        },
+        reproduce=f"polycast retrain {contract.dataset}",
+    )
+    write_report(contract, publication, sources, folder / "report.html")
+    (folder / "contract.json").write_text(contract.model_dump_json(indent=1), "utf-8")
+    manifest = {
+        "run": run_id,
+        "ended": ended.isoformat(timespec="seconds"),
+        "dataset": contract.dataset,
+        "seed": contract.recipe.seed,
+        "stages": stages,
+        "splits": {"file": storage.address(records["preprocess"].place, "splits.parquet")},
+        "environment": versions,
+        "contract": contract.model_dump(mode="json"),
+    }
+    (folder / "run.json").write_text(json.dumps(manifest, indent=1), "utf-8")
+    return Run(
+        id=run_id,
+        dataset=contract.dataset,
+        outcome="published" if publication.version else "blocked",
+        publication=publication,
+        keys={name: record.place for name, record in records.items()},
+    )
+
+
+def chain(publication: Publication) -> dict[str, Record]:
+    """Return the record of every stage that led to a publication, first to last."""
+    verdict = publication.verdict
+    scores = verdict.scores
+    candidate = scores.candidate
+    checked = candidate.shards.checked
+    return {
+        "ingest": checked.snapshot,
+        "validate": checked,
+        "preprocess": candidate.shards,
+        "train": candidate,
+        "evaluate": scores,
+        "judge": verdict,
+        "publish": publication,
+    }
+
+
+def _stage(storage: Storage, record: Record) -> dict[str, Any]:
+    manifest = storage.manifest(record.place) or {}
+    return {
+        "place": record.place,
+        "hash": record.hash,
+        "files": manifest.get("files", {}),
+        "seconds": manifest.get("seconds", 0.0),
+        "written": manifest.get("written", ""),
+    }
+
+
+@stage_task
+def report(contract: Contract, publication: Publication) -> Run:
+    """Write the run folder and link its report."""
+    run_id = f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{uuid.uuid4().hex[:6]}"
+    run = STAGE.run(
+        contract,
+        publication.hash,
+        place=f"runs/{contract.dataset}/{run_id}",
+        work=lambda folder: write_run(contract, publication, run_id, folder),
+    )
+    address = Storage(home()).address(run.place, "report.html")
+    link(f"{contract.dataset}-report", Path(address).as_uri() if "://" not in address else address, "Report")
+    return run

@@ -1,0 +1,89 @@
+"""Divide rows into train, validation, calibration and test, in SQL over the snapshot.
+
+Random and group splits hash the key or the group, so that a row keeps its split from snapshot
+to snapshot.
+"""
+
+from typing import Any
+
+from data_contracts.contract import Contract
+from data_contracts.split import SPLITS, ColumnSplit, GroupSplit, RandomSplit, TimeSplit, seconds
+from tasks.database import literal, quoted
+from tasks.errors import DataError
+
+LEAST_ROWS = 10
+"""The fewest rows that train, validation and test need each."""
+
+
+def split_sql(contract: Contract, table: str) -> str:
+    """Return SQL that yields `_row` and `split` for each row of `table`."""
+    split = contract.split
+    match split:
+        case TimeSplit():
+            return _by_time(split, quoted(contract.time or ""), table)
+        case RandomSplit():
+            return _by_hash(split.shares, split.seed, contract.key, table)
+        case GroupSplit():
+            return _by_hash(split.shares, split.seed, split.columns, table)
+        case ColumnSplit():
+            name = quoted(split.column)
+            return f"SELECT _row, lower({name}::VARCHAR) AS split FROM {table}"
+
+
+def _by_hash(
+    shares: tuple[float, ...], seed: int, columns: tuple[str, ...], table: str
+) -> str:
+    """The first 52 bits of an MD5 make a number in [0, 1) that is even over keys."""
+    parts = ", ".join(f"coalesce({quoted(c)}::VARCHAR, '')" for c in columns)
+    key = f"concat_ws(chr(31), {literal(str(seed))}, {parts})"
+    place = f"(('0x' || left(md5({key}), 13))::BIGINT / {2**52})"
+    return f"SELECT _row, {_cases('place', _cuts(shares))} AS split FROM (SELECT _row, {place} AS place FROM {table})"
+
+
+def _by_time(split: TimeSplit, time: str, table: str) -> str:
+    """Cut where the shares of rows fall in order of time; rows soon after a cut are `gap`.
+
+    Rows of one moment share a split, since the cuts are moments.
+    """
+    cuts = ", ".join(f"{c!r}" for c in _cuts(split.shares)[:-1])
+    gap = seconds(split.gap)
+    moment = f"(epoch_us({time}) / 1e6)"
+    late = " OR ".join(f"(place > cuts[{i}] AND place <= cuts[{i}] + {gap})" for i in (1, 2, 3))
+    ordered = " ".join(
+        f"WHEN place <= cuts[{i}] THEN {literal(name)}" for i, name in enumerate(SPLITS[:-1], 1)
+    )
+    label = f"CASE WHEN {gap} > 0 AND ({late}) THEN 'gap' {ordered} ELSE 'test' END"
+    return (
+        f"SELECT _row, {label} AS split FROM "
+        f"(SELECT _row, {moment} AS place FROM {table}), "
+        f"(SELECT quantile_disc({moment}, [{cuts}]) AS cuts FROM {table})"
+    )
+
+
+def _cuts(shares: tuple[float, ...]) -> list[float]:
+    return [sum(shares[: i + 1]) for i in range(len(shares))]
+
+
+def _cases(value: str, cuts: list[float]) -> str:
+    whens = " ".join(
+        f"WHEN {value} < {cut!r} THEN {literal(name)}"
+        for cut, name in zip(cuts[:-1], SPLITS[:-1], strict=True)
+    )
+    return f"CASE {whens} ELSE 'test' END"
+
+
+def check_counts(contract: Contract, counts: dict[str, int]) -> None:
+    """Raise DataError where a split has too few rows, or a name that is no split."""
+    strange = sorted(str(s) for s in counts if s not in (*SPLITS, "gap"))
+    if strange:
+        raise DataError(
+            f"split.column holds {', '.join(strange[:5])}; expected {', '.join(SPLITS)} or gap"
+        )
+    for name in ("train", "validation", "test"):
+        if counts.get(name, 0) < LEAST_ROWS:
+            shown: Any = ", ".join(f"{s} {counts.get(s, 0):,}" for s in SPLITS)
+            raise DataError(
+                f"too few rows to split: {name} has {counts.get(name, 0)}, and needs at least "
+                f"{LEAST_ROWS} ({shown}, gap {counts.get('gap', 0):,}). Bring more rows, or "
+                f"change the shares or the gap of {contract.dataset}'s split"
+            )

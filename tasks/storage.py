@@ -1,0 +1,203 @@
+"""The storage root: a folder or an fsspec address under which every stage keeps its work.
+
+A piece of work is a folder (`place`) with a manifest that names its files with checksums. The
+manifest is written last and checks itself: without a whole one, nothing of the place is ever
+read. Files lie in an attempt folder of their own, so that two writers never mix and nothing
+relies on renaming.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+import socket
+import tempfile
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import fsspec
+from fsspec.implementations.local import LocalFileSystem
+
+MANIFEST = "manifest.json"
+
+
+class BrokenWork(Exception):
+    """Files that differ from their manifest: something changed them after they were written."""
+
+
+def canonical(value: Any) -> bytes:
+    """Return JSON with sorted keys, the same bytes for the same value."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), default=str).encode()
+
+
+def digest(value: Any) -> str:
+    """Return the SHA-256 of a JSON value, in hexadecimal."""
+    return hashlib.sha256(canonical(value)).hexdigest()
+
+
+def file_digest(file: Path) -> str:
+    """Return the SHA-256 of a file's bytes, in hexadecimal."""
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+class Work:
+    """A place under construction: put files into `folder`, then set `record`."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.record: dict[str, Any] | None = None
+        self.seconds = 0.0
+
+
+class Storage:
+    """A storage root. `root` is a folder or an address such as s3://bucket/prefix."""
+
+    def __init__(self, root: str) -> None:
+        self.fs, self.path = fsspec.core.url_to_fs(root)
+        self.root = root
+        self.local = isinstance(self.fs, LocalFileSystem)
+        self._fetched: dict[str, Path] = {}
+
+    def manifest(self, place: str) -> dict[str, Any] | None:
+        """Return a place's manifest if it is whole and its files are there, else None."""
+        try:
+            content = json.loads(self.fs.cat_file(f"{self.path}/{place}/{MANIFEST}"))
+            seal = content.pop("seal")
+        except (FileNotFoundError, ValueError, KeyError, AttributeError):
+            return None
+        if seal != digest(content):
+            return None
+        present = all(
+            self._size(f"{place}/{content['attempt']}/{name}") == entry["bytes"]
+            for name, entry in content["files"].items()
+        )
+        return content if present else None
+
+    def _size(self, relative: str) -> int | None:
+        try:
+            return int(self.fs.info(f"{self.path}/{relative}")["size"])
+        except FileNotFoundError:
+            return None
+
+    @contextmanager
+    def write(self, place: str) -> Iterator[Work]:
+        """Yield a Work to fill; on a clean exit its files and record become the place's."""
+        attempt = f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
+        if self.local:
+            self._clear_dead_attempts(place)
+            folder = Path(self.path) / place / attempt
+            folder.mkdir(parents=True)
+        else:
+            folder = Path(tempfile.mkdtemp(prefix="polycast-"))
+        work = Work(folder)
+        try:
+            yield work
+            self._complete(place, attempt, work)
+        except BaseException:
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
+        if not self.local:
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def _complete(self, place: str, attempt: str, work: Work) -> None:
+        files = {
+            f.relative_to(work.folder).as_posix(): {
+                "sha256": file_digest(f),
+                "bytes": f.stat().st_size,
+            }
+            for f in sorted(work.folder.rglob("*"))
+            if f.is_file()
+        }
+        for name in files if not self.local else ():
+            target = f"{self.path}/{place}/{attempt}/{name}"
+            self.fs.put_file(str(work.folder / name), target)
+        content = {
+            "attempt": attempt,
+            "files": files,
+            "record": work.record,
+            "seconds": round(work.seconds, 3),
+            "written": datetime.now(UTC).isoformat(timespec="seconds"),
+        }
+        sealed = json.dumps(content | {"seal": digest(content)}, indent=1)
+        self.fs.makedirs(f"{self.path}/{place}", exist_ok=True)
+        with self.fs.open(f"{self.path}/{place}/{MANIFEST}", "wb") as stream:
+            stream.write(sealed.encode())
+
+    def _clear_dead_attempts(self, place: str) -> None:
+        """Remove what a killed process of this machine left behind."""
+        current = (self.manifest(place) or {}).get("attempt")
+        for folder in (Path(self.path) / place).glob(f"{socket.gethostname()}-*-*"):
+            pid = int(folder.name.rsplit("-", 2)[1])
+            if folder.name != current and not _alive(pid):
+                shutil.rmtree(folder, ignore_errors=True)
+
+    def fetch(self, place: str) -> Path:
+        """Return a local folder with a place's files, verified against their checksums.
+
+        Raises BrokenWork where a file is missing or differs.
+        """
+        content = self.manifest(place)
+        if content is None:
+            raise BrokenWork(f"{self.root}/{place} is not complete: its manifest or a file is gone")
+        attempt = f"{place}/{content['attempt']}"
+        if attempt in self._fetched:
+            return self._fetched[attempt]
+        folder = Path(self.path) / attempt if self.local else self._download(attempt, content)
+        for name, entry in content["files"].items():
+            if file_digest(folder / name) != entry["sha256"]:
+                raise BrokenWork(
+                    f"{self.root}/{attempt}/{name} differs from its manifest. Remove "
+                    f"{self.root}/{place} and run again: it will be made anew."
+                )
+        self._fetched[attempt] = folder
+        return folder
+
+    def _download(self, attempt: str, content: dict[str, Any]) -> Path:
+        folder = Path(tempfile.gettempdir()) / "polycast-cache" / digest([self.root, attempt])[:16]
+        for name in content["files"]:
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            self.fs.get_file(f"{self.path}/{attempt}/{name}", str(folder / name))
+        return folder
+
+    def address(self, place: str, name: str) -> str:
+        """Return where a user finds a file of a complete place: a path or an address."""
+        content = self.manifest(place)
+        attempt = content["attempt"] if content else ""
+        relative = f"{place}/{attempt}/{name}"
+        return str(Path(self.path) / relative) if self.local else f"{self.root}/{relative}"
+
+    def places(self, folder: str) -> list[str]:
+        """Return the places below a folder that have a manifest, newest name last."""
+        try:
+            entries = self.fs.ls(f"{self.path}/{folder}", detail=False)
+        except FileNotFoundError:
+            return []
+        return sorted(f"{folder}/{e.rstrip('/').rsplit('/', 1)[-1]}" for e in entries)
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def home() -> str:
+    """Return the storage root: POLYCAST_HOME, or `.polycast` where the command is run."""
+    return os.environ.get("POLYCAST_HOME") or str(Path(".polycast").resolve())
+
+
+def local_home() -> Path:
+    """Return the local folder for servers' own files; `.polycast` where the root is remote."""
+    storage = Storage(home())
+    folder = Path(storage.path) if storage.local else Path(".polycast").resolve()
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder

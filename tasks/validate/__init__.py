@@ -1,0 +1,80 @@
+"""Validate: hold the snapshot against its contract; set bad rows aside, stop at a breach.
+
+In: a contract and a Snapshot. Out: Checked, with `quarantine.parquet`, `validation.json` and
+`data_docs/`. Raises Breach with the broken expectations, after their artifact is written.
+"""
+
+from pathlib import Path
+from typing import Any
+
+from data_contracts.contract import Contract
+from tasks.errors import Breach
+from tasks.orchestration import markdown, stage_task
+from tasks.records import Checked, Snapshot
+from tasks.stage import Stage
+from tasks.storage import Storage, home
+
+
+def _reads(contract: Contract) -> Any:
+    features = {
+        c: f.model_dump(mode="json", include={"kind", "bounds"})
+        for c, f in contract.feature_columns.items()
+    }
+    targets = {c: t.bounds for c, t in contract.target_columns.items()}
+    sections = contract.model_dump(
+        mode="json", include={"key", "time", "constraints", "row_weight", "expectations"}
+    )
+    return [features, targets, contract.present_columns, contract.columns(), sections]
+
+
+STAGE = Stage("validate", "validations", Checked, __name__, _reads)
+
+
+def find(contract: Contract, snapshot: Snapshot) -> Checked | None:
+    """Return the finished check of a snapshot, or None. Raises Breach where it found one."""
+    return accept(STAGE.find(contract, snapshot.hash))
+
+
+def accept(checked: Checked | None) -> Checked | None:
+    """Return what was checked. Raises Breach where it breaks the contract."""
+    if checked is not None and checked.breaches:
+        raise Breach(checked.breaches)
+    return checked
+
+
+def summary_markdown(contract: Contract, checked: Checked, docs: str) -> str:
+    """Return what validation found as Markdown."""
+    state = "breaks its contract" if checked.breaches else "keeps its contract"
+    lines = [
+        f"# {contract.dataset} {state}",
+        "",
+        f"{checked.expectations} expectations on {checked.snapshot.rows:,} rows; "
+        f"{checked.quarantined:,} rows quarantined, {checked.rows:,} go on.",
+        "",
+        *(f"- **stop**: {breach}" for breach in checked.breaches),
+        *(
+            f"- quarantined {r.rows:,} rows: {r.expectation} ({'; '.join(r.examples)})"
+            for r in checked.reasons
+        ),
+        "",
+        f"Data docs: `{docs}`",
+    ]
+    return "\n".join(lines)
+
+
+@stage_task
+def validate(contract: Contract, snapshot: Snapshot) -> Checked:
+    """Check a snapshot and show what was found."""
+    storage = Storage(home())
+
+    def work(folder: Path) -> Checked:
+        from tasks.validate.checking import check_rows
+
+        rows = storage.fetch(snapshot.place) / "rows.parquet"
+        return check_rows(contract, snapshot, rows, folder)
+
+    checked = STAGE.run(contract, snapshot.hash, work=work)
+    docs = storage.address(checked.place, "data_docs/index.html")
+    markdown(f"{contract.dataset}-validation", summary_markdown(contract, checked, docs))
+    accept(checked)
+    return checked
