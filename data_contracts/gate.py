@@ -42,7 +42,8 @@ class BaselineRule(Section):
 
 
 class ChampionRule(Section):
-    """Each target's error lies at most `margin` above the champion's, and one lies below.
+    """Each target's error lies at most `margin` above the champion's, and their geometric mean
+    lies below it, so that losses within the margin cannot add up night after night.
 
     It passes where there is no champion yet."""
 
