@@ -19,15 +19,15 @@ app = typer.Typer(
     name="polycast",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    rich_markup_mode="rich",
+    rich_markup_mode="markdown",
     help="""Retrain models that predict many numbers at once, and publish only what is no worse.
 
     A dataset is one YAML contract in ./data_contracts. State lies in .polycast/, or where
     POLYCAST_HOME says: a folder or an address such as s3://bucket/prefix. Runs report to the
-    Prefect server of PREFECT_API_URL, to that of [bold]polycast up[/], or to a temporary one;
+    Prefect server of PREFECT_API_URL, to that of `polycast up`, or to a temporary one;
     models go to MLFLOW_TRACKING_URI, or to SQLite under .polycast/.
 
-    Start with [bold]polycast retrain nyc_weather[/].""",
+    Start with `polycast retrain nyc_weather`.""",
     epilog="""Exit codes: 0 published, or already up to date · 1 a fault · 2 wrong usage or
     contract · 3 blocked by the gate · 4 data missing, unreadable or in breach of the contract ·
     5 waits for approval.""",
@@ -58,7 +58,7 @@ def retrain(dataset: Dataset, changes: Changes = None) -> None:
     Work that is finished is not done again: a second run on the same data and contract says
     "already up to date" at once, and a run that was killed goes on where it stopped.
 
-    polycast retrain nyc_weather --set recipe.epochs=5
+    For example: `polycast retrain nyc_weather --set recipe.epochs=5`
     """
     with faults():
         contract, overrides = _contract(dataset, changes)
@@ -69,7 +69,7 @@ def retrain(dataset: Dataset, changes: Changes = None) -> None:
 
         run = finished(contract)
         fresh = run is None
-        run = run or _run_retrain(dataset, overrides)
+        run = run or _run_retrain(dataset, overrides, contract.dataset)
         _show(contract, run, fresh)
         raise typer.Exit(0 if run.publication.version else BLOCKED)
 
@@ -78,16 +78,19 @@ def retrain(dataset: Dataset, changes: Changes = None) -> None:
 def check(dataset: Dataset, changes: Changes = None) -> None:
     """Hold a dataset's data against its contract; train nothing.
 
-    polycast check nyc_weather
+    For example: `polycast check nyc_weather`
     """
     with faults():
         contract, overrides = _contract(dataset, changes)
         from flows.server import prefect_server
 
         with _live(), prefect_server():
+            from prefect import tags
+
             from flows.check import check as flow
 
-            checked = flow(dataset, overrides)
+            with tags(contract.dataset):
+                checked = flow(dataset, overrides)
         from rich.console import Console
 
         from tasks.storage import Storage, home
@@ -95,7 +98,9 @@ def check(dataset: Dataset, changes: Changes = None) -> None:
         console = Console(highlight=False)
         console.print(f"[bold green]{contract.dataset} keeps its contract[/]")
         for reason in checked.reasons:
-            console.print(f"  quarantined: {reason.expectation}: {reason.rows:,} rows", markup=False)
+            console.print(
+                f"  quarantined: {reason.expectation}: {reason.rows:,} rows", markup=False
+            )
         docs = Storage(home()).address(checked.place, "data_docs/index.html")
         console.print(f"  data docs    {docs}", markup=False, soft_wrap=True)
 
@@ -209,13 +214,16 @@ def _live() -> Iterator[None]:
         clear()
 
 
-def _run_retrain(dataset: str, overrides: list[str]) -> "Run":
+def _run_retrain(dataset: str, overrides: list[str], name: str) -> "Run":
     from flows.server import prefect_server
 
     with _live(), prefect_server():
+        from prefect import tags
+
         from flows.retrain import retrain as flow
 
-        return flow(dataset, overrides)
+        with tags(name):
+            return flow(dataset, overrides)
 
 
 def _show(contract: "Contract", run: "Run", fresh: bool) -> None:
@@ -237,19 +245,22 @@ def _show(contract: "Contract", run: "Run", fresh: bool) -> None:
 
 
 def _links(run: "Run") -> dict[str, str]:
-    from flows.server import running_server
+    from flows.server import running
     from tasks.storage import Storage, home
 
     storage = Storage(home())
     checked = run.publication.verdict.scores.candidate.shards.checked
-    up_first = "" if running_server() else " (after: polycast up)"
-    return {
+    links = {
         "report": storage.address(run.place, "report.html"),
         "data docs": storage.address(checked.place, "data_docs/index.html"),
-        "Prefect UI": f"http://127.0.0.1:4200/runs{up_first}",
-        "MLflow UI": f"http://127.0.0.1:5000{up_first}",
-        "run folder": storage.address(run.place, ""),
     }
+    up = running()
+    if up:
+        links["Prefect UI"] = f"{up['prefect']}/runs/flow-run/{run.flow_run}"
+        links["MLflow UI"] = f"{up['mlflow']}/#/models/{run.publication.model}"
+    else:
+        links["UIs"] = "polycast up   (Prefect and MLflow, over the same folder)"
+    return links
 
 
 if __name__ == "__main__":

@@ -19,13 +19,22 @@ from rich.progress import (
 )
 from rich.status import Status
 
+from tasks.storage import local_home
+
 VARIABLE = "POLYCAST_CONSOLE"
 STAGES = ("ingest", "validate", "preprocess", "train", "evaluate", "judge", "publish", "report")
 
 
 def open_console() -> None:
-    """Draw this process' news, and that of the processes which it starts."""
+    """Draw this process' news, and that of the processes which it starts.
+
+    What native libraries write to standard error goes to a file: they cannot be asked not to.
+    """
     os.environ[VARIABLE] = "1"
+    sys.stderr = os.fdopen(os.dup(2), "w", buffering=1)
+    log = os.open(local_home() / "native.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    os.dup2(log, 2)
+    os.close(log)
     join_console()
 
 

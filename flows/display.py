@@ -2,51 +2,78 @@
 
 from pathlib import Path
 
+from rich import box
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from data_contracts.contract import Contract
-from tasks.records import Run, Scores, Verdict
+from tasks.records import Ruling, Run, Scores, Verdict
 
 
 def metric_table(contract: Contract, scores: Scores) -> Table:
     """Return RMSE per target in its unit, the candidate's beside every other model's."""
     others = [m for m in ("champion", "persistence", "ridge", "mean") if m in scores.models]
-    table = Table(title="RMSE on the test rows", title_justify="left", title_style="bold")
-    table.add_column("target")
+    table = _table("RMSE on the test rows, in the target's unit")
+    table.add_column("target", no_wrap=True)
     for model in ("candidate", *others):
-        table.add_column(model, justify="right")
-    table.add_column("unit")
-    table.add_column("MAE", justify="right")
-    table.add_column("R²", justify="right")
+        table.add_column(model, justify="right", no_wrap=True)
+    table.add_column("R²", justify="right", no_wrap=True)
     for name, target in contract.target_columns.items():
         values = {m: scores.of(m, name, "rmse") for m in ("candidate", *others)}
         known = [v for v in values.values() if v is not None]
         cells = [_cell(v, v is not None and v == min(known)) for v in values.values()]
-        mae, r2 = scores.of("candidate", name, "mae"), scores.of("candidate", name, "r2")
-        table.add_row(name, *cells, target.unit, _cell(mae), _cell(r2, digits=3))
+        r2 = scores.of("candidate", name, "r2")
+        label = Text.assemble(name, (f" {target.unit}", "dim"))
+        table.add_row(label, *cells, _cell(r2, digits=3))
     return table
+
+
+def _table(title: str | Text) -> Table:
+    return Table(
+        title=title,
+        title_justify="left",
+        title_style="bold",
+        box=box.SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
+    )
 
 
 def _cell(value: float | None, best: bool = False, digits: int | None = None) -> Text:
     if value is None:
         return Text("–", style="dim")
-    text = f"{value:.{digits}f}" if digits is not None else f"{value:.4g}"
+    text = f"{value:.{digits}f}" if digits is not None else f"{value:#.4g}"
     return Text(text, style="bold green" if best else "")
 
 
-def verdict_table(verdict: Verdict) -> Table:
-    """Return the verdict rule by rule."""
+def show_verdict(console: Console, verdict: Verdict) -> None:
+    """Print the verdict rule by rule: what failed, or else the target nearest to failing."""
     style = "bold green" if verdict.outcome == "pass" else "bold red"
-    title = Text.assemble("Verdict: ", (verdict.outcome, style))
-    table = Table(title=title, title_justify="left", title_style="bold")
-    for column in ("", "rule", "target", "numbers"):
-        table.add_column(column, overflow="fold")
-    for r in verdict.rulings:
-        mark = ("✔", "green") if r.passed else (("✘", "red") if r.blocks else ("⚠", "yellow"))
-        table.add_row(Text(*mark), Text(r.rule), Text(r.target), Text(r.reason))
-    return table
+    console.print(Text.assemble("Verdict: ", (verdict.outcome, style), style="bold"))
+    for rule in dict.fromkeys(r.rule for r in verdict.rulings):
+        rulings = [r for r in verdict.rulings if r.rule == rule]
+        failed = [r for r in rulings if not r.passed]
+        held = f"  holds for {len(rulings) - len(failed)} of {len(rulings)}"
+        count = "" if rulings[0].target == "all" else held
+        console.print(Text.assemble(" ", _mark(failed), " ", rule, (count, "dim")))
+        for ruling in failed or [min(rulings, key=_room)]:
+            where = "" if ruling.target == "all" else f"{ruling.target}: "
+            console.print(f"     {where}{ruling.reason}", style="dim", markup=False)
+
+
+def _room(ruling: Ruling) -> float:
+    """Return how far a value is from its limit, as a share of the limit."""
+    if ruling.value is None or not ruling.limit:
+        return float("inf")
+    return abs(1 - ruling.value / ruling.limit)
+
+
+def _mark(failed: list[Ruling]) -> Text:
+    if not failed:
+        return Text("✔", style="green")
+    if any(r.blocks for r in failed):
+        return Text("✘", style="bold red")
+    return Text("⚠", style="yellow")
 
 
 def show_run(console: Console, contract: Contract, run: Run, links: dict[str, str]) -> None:
@@ -56,7 +83,7 @@ def show_run(console: Console, contract: Contract, run: Run, links: dict[str, st
     console.print()
     console.print(metric_table(contract, verdict.scores))
     console.print()
-    console.print(verdict_table(verdict))
+    show_verdict(console, verdict)
     console.print()
     if publication.version is None:
         console.print("[bold red]Blocked[/]: nothing was published; the champion stays.")
@@ -77,28 +104,34 @@ def look_next(console: Console, links: dict[str, str]) -> None:
 
 def contract_table(files: dict[str, tuple[Path, Contract | str]]) -> Table:
     """Return every contract: dataset, targets, schedule and file, or what is wrong with it."""
-    table = Table()
-    for column in ("dataset", "what it is", "targets", "schedule", "file"):
-        table.add_column(column, overflow="fold")
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("dataset", no_wrap=True, style="bold")
+    table.add_column("what it holds", overflow="fold")
     for name, (file, contract) in files.items():
         if isinstance(contract, str):
-            table.add_row(name, Text(contract, style="red"), "", "", str(file))
+            table.add_row(name, Text(contract, style="red"))
             continue
         schedule = contract.schedule
         when = f"{schedule.cron} {schedule.timezone}" if schedule else "when asked"
-        targets = ", ".join(contract.targets)
-        table.add_row(name, contract.description, targets, when, str(file))
+        about = [
+            contract.description,
+            f"targets   {', '.join(contract.targets)}",
+            f"schedule  {when}",
+            f"file      {file}",
+        ]
+        table.add_row(name, Text("\n".join(about)))
     return table
 
 
 def run_table(runs: list[Run]) -> Table:
     """Return the last runs of a dataset, newest first."""
-    table = Table(title="Last runs", title_justify="left", title_style="bold")
-    for column in ("run", "outcome", "verdict", "version", "failed rulings"):
+    table = _table("Last runs")
+    table.add_column("run", no_wrap=True)
+    for column in ("outcome", "version", "failed rulings"):
         table.add_column(column, overflow="fold")
     for run in runs:
         verdict = run.publication.verdict
         failed = "; ".join(f"{r.target}: {r.rule}" for r in verdict.rulings if not r.passed)
         version = run.publication.version or "–"
-        table.add_row(run.id, run.outcome, verdict.outcome, version, failed or "none")
+        table.add_row(run.id, run.outcome, version, failed or "none")
     return table

@@ -19,12 +19,16 @@ def finished(contract: Contract) -> Run | None:
 
 
 def _publication(contract: Contract) -> Publication | None:
-    snapshot = ingest.find(contract)
-    checked = snapshot and validate.find(contract, snapshot)
-    shards = checked and preprocess.STAGE.find(contract, checked.hash)
-    candidate = shards and train.STAGE.find(contract, shards.hash)
-    if candidate is None:
+    if (snapshot := ingest.find(contract)) is None:
         return None
-    scores = evaluate.STAGE.find(contract, *evaluate.inputs(contract, candidate))
-    verdict = scores and judge.STAGE.find(contract, scores.hash)
-    return publish.STAGE.find(contract, verdict.hash) if verdict else None
+    if (checked := validate.find(contract, snapshot)) is None:
+        return None
+    if (shards := preprocess.STAGE.find(contract, checked.hash)) is None:
+        return None
+    if (candidate := train.STAGE.find(contract, shards.hash)) is None:
+        return None
+    if (scores := evaluate.STAGE.find(contract, *evaluate.inputs(contract, candidate))) is None:
+        return None
+    if (verdict := judge.STAGE.find(contract, scores.hash)) is None:
+        return None
+    return publish.STAGE.find(contract, verdict.hash)

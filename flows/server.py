@@ -2,16 +2,13 @@
 
 The temporary server is Prefect's own, on a free loopback port, with its files under the storage
 root and its log in `prefect/server.log`. It ends with the process that started it, however that
-process ends: `python -m flows.server PORT` watches its standard input.
+process ends.
 """
 
 import json
 import os
-import signal
 import socket
 import subprocess
-import sys
-import threading
 import time
 import tomllib
 import urllib.request
@@ -19,8 +16,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from flows.guard import guarded
 from tasks.storage import local_home
 
+HOST = "127.0.0.1"
 PATIENCE = 120.0
 """Seconds that a server may take to start: its first migration is slow."""
 
@@ -71,10 +70,10 @@ def prefect_server() -> Iterator[str | None]:
     if configured():
         yield os.environ.get("PREFECT_API_URL")
         return
-    running = running_server()
-    if running is not None:
-        os.environ["PREFECT_API_URL"] = running
-        yield running
+    addresses = running()
+    if addresses:
+        os.environ["PREFECT_API_URL"] = f"{addresses['prefect']}/api"
+        yield os.environ["PREFECT_API_URL"]
         return
     with _temporary() as address:
         os.environ["PREFECT_API_URL"] = address
@@ -86,13 +85,13 @@ def addresses_file() -> Path:
     return local_home() / "servers.json"
 
 
-def running_server() -> str | None:
-    """Return the address of the server that `polycast up` started, if it answers."""
+def running() -> dict[str, str]:
+    """Return the addresses of what `polycast up` started, by name; empty where none answers."""
     try:
-        address: str = json.loads(addresses_file().read_text("utf-8"))["prefect"]
-    except (OSError, ValueError, KeyError):
-        return None
-    return address if healthy(f"{address}/health") else None
+        addresses: dict[str, str] = json.loads(addresses_file().read_text("utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return addresses if healthy(f"{addresses['prefect']}/api/health") else {}
 
 
 def healthy(address: str) -> bool:
@@ -115,25 +114,13 @@ def free_port() -> int:
 def _temporary() -> Iterator[str]:
     port = free_port()
     log = prefect_home() / "server.log"
-    with log.open("ab") as stream:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "flows.server", str(port)],
-            stdin=subprocess.PIPE,
-            stdout=stream,
-            stderr=stream,
-            start_new_session=True,
-        )
-    try:
-        address = f"http://127.0.0.1:{port}/api"
+    command = ["uvicorn", "--factory", "prefect.server.api.server:create_app"]
+    options = ["--host", HOST, "--port", str(port), "--log-level", "error"]
+    environment = os.environ | {"PREFECT_UI_ENABLED": "0"}
+    with guarded([*command, *options], log, environment) as process:
+        address = f"http://{HOST}:{port}/api"
         wait_for(process, f"{address}/health", log)
         yield address
-    finally:
-        process.terminate()
-        try:
-            process.wait(10)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
 
 
 def wait_for(process: "subprocess.Popen[bytes]", address: str, log: Path) -> None:
@@ -145,28 +132,3 @@ def wait_for(process: "subprocess.Popen[bytes]", address: str, log: Path) -> Non
         if time.monotonic() - start > PATIENCE:
             raise ServerFault(f"the server did not answer within {PATIENCE:.0f} s: see {log}")
         time.sleep(0.05)
-
-
-def _serve(port: int) -> None:
-    """Run Prefect's server until standard input closes."""
-    import uvicorn
-
-    os.environ["PREFECT_UI_ENABLED"] = "0"
-    threading.Thread(target=_stop_with_parent, daemon=True).start()
-    uvicorn.run(
-        "prefect.server.api.server:create_app",
-        factory=True,
-        host="127.0.0.1",
-        port=port,
-        log_level="error",
-        timeout_graceful_shutdown=2,
-    )
-
-
-def _stop_with_parent() -> None:
-    sys.stdin.buffer.read()
-    os.kill(os.getpid(), signal.SIGTERM)
-
-
-if __name__ == "__main__":
-    _serve(int(sys.argv[1]))

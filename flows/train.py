@@ -18,9 +18,8 @@ from prefect.runtime import flow_run
 
 from data_contracts.contract import Contract
 from tasks.contracts import read_contract, store_contract
-from tasks.records import Candidate, Shards
 from tasks.preprocess import STAGE as PREPROCESS
-from tasks.stage import Stage
+from tasks.records import Candidate, Shards
 from tasks.storage import Storage, home
 from tasks.train import STAGE, train_candidate
 

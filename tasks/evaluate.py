@@ -162,9 +162,7 @@ def evaluate_candidate(
         scores += found
         predictions.append(answers)
     pq.write_table(pa.concat_tables(predictions), folder / "predictions.parquet")
-    return Scores(
-        candidate=candidate, scores=tuple(scores), champion=champion, champion_note=note
-    )
+    return Scores(candidate=candidate, scores=tuple(scores), champion=champion, champion_note=note)
 
 
 def metric_rows(contract: Contract, scores: Scores) -> list[dict[str, Any]]:
@@ -185,8 +183,13 @@ def metric_rows(contract: Contract, scores: Scores) -> list[dict[str, Any]]:
 
 
 def _reads(contract: Contract) -> Any:
-    return [list(contract.target_columns), contract.present_columns, contract.row_weight,
-            contract.evaluation.model_dump(mode="json"), contract.time]
+    return [
+        list(contract.target_columns),
+        contract.present_columns,
+        contract.row_weight,
+        contract.evaluation.model_dump(mode="json"),
+        contract.time,
+    ]
 
 
 STAGE = Stage("evaluate", "scores", Scores, __name__, _reads)

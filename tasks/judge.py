@@ -4,6 +4,7 @@ In: a contract and Scores. Out: a Verdict with `verdict.json`. A verdict is data
 rule and target, each with its value, its limit and a sentence.
 """
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,9 @@ from data_contracts.gate import AbsoluteRule, BaselineRule, ChampionRule, Rule
 from tasks.orchestration import markdown, stage_task
 from tasks.records import Outcome, Ruling, Scores, Verdict
 from tasks.stage import Stage
+
+TINY = 1e-300
+"""Stands in for an error of nothing, so that a ratio is a number."""
 
 
 def judge_scores(contract: Contract, scores: Scores) -> Verdict:
@@ -70,7 +74,9 @@ def _baseline(contract: Contract, scores: Scores, rule: BaselineRule, target: st
     limit = other * (1 - rule.by)
     passed = value < limit if rule.by == 0 else value <= limit
     unit = contract.target_columns[target].unit
-    change = f"{abs(1 - value / other):.1%} {'below' if value <= other else 'above'}" if other else "-"
+    change = (
+        f"{abs(1 - value / other):.1%} {'below' if value <= other else 'above'}" if other else "-"
+    )
     reason = f"{value:.4g} {unit}, {change} {rule.baseline}'s {other:.4g} {unit}"
     return _ruling(contract, words, target, passed, value, limit, reason)
 
@@ -78,27 +84,31 @@ def _baseline(contract: Contract, scores: Scores, rule: BaselineRule, target: st
 def _champion(
     contract: Contract, scores: Scores, rule: ChampionRule, targets: list[str]
 ) -> list[Ruling]:
-    """No target worse than the margin, and one better: a tie does not promote."""
+    """No target worse than the margin, and better on the whole: a tie does not promote.
+
+    The whole is the geometric mean of the targets' ratios, which has no unit. Without it, a
+    loss within the margin each night would add up.
+    """
     words = f"{rule.metric} at most {rule.margin:.0%} above the champion's"
     shared = [t for t in targets if scores.of("champion", t, rule.metric) is not None]
     if not shared:
         reason = scores.champion_note or "there is no champion yet"
         return [_ruling(contract, words, "all", True, None, None, reason, blocks=False)]
     rulings = []
-    ratios = {}
+    logs = []
     for target in shared:
         value = scores.of("candidate", target, rule.metric) or 0.0
         other = scores.of("champion", target, rule.metric) or 0.0
         unit = contract.target_columns[target].unit
-        ratios[target] = value / other if other else float(value > 0) + 1
+        ratio = max(value, TINY) / max(other, TINY)
+        logs.append(math.log(ratio))
         limit = other * (1 + rule.margin)
-        reason = f"{value:.4g} {unit}, champion {other:.4g} {unit} ({ratios[target] - 1:+.1%})"
+        reason = f"{value:.4g} {unit}, champion {other:.4g} {unit} ({ratio - 1:+.1%})"
         rulings.append(_ruling(contract, words, target, value <= limit, value, limit, reason))
-    best = min(ratios, key=lambda t: ratios[t])
-    reason = f"the best change is {ratios[best] - 1:+.2%}, of {best}"
-    words = f"{rule.metric} below the champion's on one target"
-    better = _ruling(contract, words, "all", ratios[best] < 1, ratios[best], 1.0, reason)
-    return [*rulings, better]
+    whole = math.exp(sum(logs) / len(logs))
+    words = f"{rule.metric} below the champion's on the whole"
+    reason = f"the geometric mean of the targets' ratios to the champion is {whole:.4f}"
+    return [*rulings, _ruling(contract, words, "all", whole < 1, whole, 1.0, reason)]
 
 
 def _ruling(

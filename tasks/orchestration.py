@@ -5,6 +5,7 @@ from typing import Any, TypeVar
 
 from prefect import task
 from prefect.artifacts import create_link_artifact, create_markdown_artifact, create_table_artifact
+from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State, TaskRun
 from prefect.tasks import Task
 
@@ -25,21 +26,23 @@ def may_help(_task: Task[Any, Any], _run: TaskRun, state: State[Any]) -> bool:
 
 def stage_task(function: F) -> F:
     """Return the stage's Prefect task, named and tagged for the function."""
-    decorated: Any = task(
+    decorated: F = task(
         name=function.__name__,
         tags=[function.__name__],
         retries=2,
         retry_delay_seconds=[2, 10],
         retry_condition_fn=may_help,
-        cache_policy=None,
+        cache_policy=NO_CACHE,
         persist_result=False,
-    )(function)
+    )(function)  # type: ignore[assignment]  # a Task is called as the function is
     return decorated
 
 
 def table(key: str, rows: Sequence[Mapping[str, Any]], description: str) -> None:
     """Publish a table as an artifact of the running task."""
-    create_table_artifact(table=[dict(r) for r in rows], key=artifact_key(key), description=description)
+    create_table_artifact(
+        table=[dict(r) for r in rows], key=artifact_key(key), description=description
+    )
 
 
 def markdown(key: str, text: str, description: str = "") -> None:

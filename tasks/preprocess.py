@@ -84,7 +84,15 @@ def _reads(contract: Contract) -> Any:
     }
     targets = {c: [t.transform, t.unit] for c, t in contract.target_columns.items()}
     split = contract.split.model_dump(mode="json")
-    return [features, targets, contract.present_columns, split, contract.time, contract.key, contract.row_weight]
+    return [
+        features,
+        targets,
+        contract.present_columns,
+        split,
+        contract.time,
+        contract.key,
+        contract.row_weight,
+    ]
 
 
 STAGE = Stage("preprocess", "shards", Shards, __name__, _reads)

@@ -214,8 +214,13 @@ class Run(Record):
 
     id: str
     dataset: str
-    outcome: str
-    """published, blocked, up to date or breach."""
+    outcome: Literal["published", "blocked"]
     publication: Publication
-    keys: dict[str, str]
+    flow_run: str | None = None
+    """Prefect's id of the flow run."""
+    places: dict[str, str]
     """The place of every stage's work."""
+
+    @property
+    def summary(self) -> str:
+        return f"run {self.id}"

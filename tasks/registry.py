@@ -4,6 +4,7 @@ By default its records are a SQLite file and a folder under the storage root's `
 MLFLOW_TRACKING_URI and MLFLOW_REGISTRY_URI name servers instead.
 """
 
+import logging
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -34,13 +35,16 @@ class Version:
 
 def tracking_address() -> str:
     """Return MLflow's tracking address: MLFLOW_TRACKING_URI, or SQLite under the root."""
-    default = f"sqlite:///{local_home() / 'registry' / 'mlflow.db'}"
-    return os.environ.get("MLFLOW_TRACKING_URI") or default
+    return os.environ.get("MLFLOW_TRACKING_URI") or _own_address()
+
+
+def _own_address() -> str:
+    return f"sqlite:///{local_home() / 'registry' / 'mlflow.db'}"
 
 
 def artifact_folder() -> Path | None:
-    """Return where artifacts go when no server decides it, else None."""
-    if os.environ.get("MLFLOW_TRACKING_URI"):
+    """Return where artifacts go when no server of the user's decides it, else None."""
+    if tracking_address() != _own_address():
         return None
     return local_home() / "registry" / "artifacts"
 
@@ -59,8 +63,7 @@ def client() -> "MlflowClient":
 
 def _quiet() -> None:
     """Keep MLflow's and Alembic's notes about their tables off the terminal."""
-    import logging
-
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     for name in ("mlflow", "alembic"):
         logging.getLogger(name).setLevel(logging.ERROR)
 
@@ -73,8 +76,9 @@ def champion(model: str) -> Version | None:
 
 
 def _never_used() -> bool:
-    own = not (os.environ.get("MLFLOW_TRACKING_URI") or os.environ.get("MLFLOW_REGISTRY_URI"))
-    return own and not (local_home() / "registry" / "mlflow.db").exists()
+    """Say whether there is nothing to ask: no server is named, and no database is there."""
+    registry = os.environ.get("MLFLOW_REGISTRY_URI") or tracking_address()
+    return registry == _own_address() and not (local_home() / "registry" / "mlflow.db").exists()
 
 
 def aliased(registry: "MlflowClient", model: str, alias: str) -> Version | None:

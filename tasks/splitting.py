@@ -30,9 +30,7 @@ def split_sql(contract: Contract, table: str) -> str:
             return f"SELECT _row, lower({name}::VARCHAR) AS split FROM {table}"
 
 
-def _by_hash(
-    shares: tuple[float, ...], seed: int, columns: tuple[str, ...], table: str
-) -> str:
+def _by_hash(shares: tuple[float, ...], seed: int, columns: tuple[str, ...], table: str) -> str:
     """The first 52 bits of an MD5 make a number in [0, 1) that is even over keys."""
     parts = ", ".join(f"coalesce({quoted(c)}::VARCHAR, '')" for c in columns)
     key = f"concat_ws(chr(31), {literal(str(seed))}, {parts})"

@@ -24,7 +24,14 @@ log = logging.getLogger("polycast")
 
 R = TypeVar("R", bound=Record)
 
-_PLUMBING = {"tasks", "tasks.orchestration", "tasks.stage", "tasks.storage", "tasks.records", "tasks.errors"}
+_PLUMBING = {
+    "tasks",
+    "tasks.orchestration",
+    "tasks.stage",
+    "tasks.storage",
+    "tasks.records",
+    "tasks.errors",
+}
 
 
 @dataclass(frozen=True)

@@ -142,7 +142,8 @@ class TargetScaler:
         base: Any = 0.0
         if present is not None:
             base = np.where(np.isnan(present), self.fill, present)
-        return scaled * self.scale + self.center + base
+        values: Float = scaled * self.scale + self.center + base
+        return values
 
 
 def _stack(*columns: NDArray[Any]) -> Input:

@@ -14,9 +14,9 @@ import pyarrow as pa
 from data_contracts.contract import Contract
 from tasks.learning.bundle import Bundle, Member
 from tasks.learning.errors import Diverged
+from tasks.learning.fit_preprocessing import fit_preprocessing
 from tasks.learning.losses import MaskedLoss
 from tasks.learning.networks import build_network
-from tasks.learning.fit_preprocessing import fit_preprocessing
 from tasks.learning.shards import Arrays, to_arrays
 
 OnEpoch = Callable[[int, float, float], None]

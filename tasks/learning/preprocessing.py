@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from tasks.learning.encoders import (
     ENCODERS,
     CategoricalEncoder,
-    CyclicEncoder,
     Encoder,
     Input,
     NumericEncoder,
@@ -51,8 +50,8 @@ class Preprocessing:
     @property
     def constant(self) -> tuple[str, ...]:
         """The columns that do not vary in the train rows."""
-        fitted = [e for e in self.encoders if isinstance(e, NumericEncoder)]
-        return tuple(e.column for e in (*fitted, *self.scalers) if e.scale == 1.0)
+        inputs = [e.column for e in self.encoders if isinstance(e, NumericEncoder) and e.scale == 1]
+        return (*inputs, *(s.column for s in self.scalers if s.scale == 1))
 
     def encode(self, rows: Any) -> Input:
         """Return the network's inputs, float32 (n, inputs), for raw rows (Arrow or pandas).

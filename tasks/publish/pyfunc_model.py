@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import mlflow
-from mlflow.pyfunc import PythonModel, PythonModelContext
+import pandas as pd
+from mlflow.pyfunc.model import PythonModel, PythonModelContext
 
 
 class PolycastModel(PythonModel):
@@ -20,11 +21,15 @@ class PolycastModel(PythonModel):
 
         self.bundle = load_bundle(Path(context.artifacts["bundle"]))
 
-    def predict(  # type: ignore[no-untyped-def]  # MLflow reads hints as schemas
-        self, context, model_input, params=None
-    ):
+    def predict(
+        self,
+        context: PythonModelContext,
+        model_input: pd.DataFrame,
+        params: dict[str, Any] | None = None,
+    ) -> pd.DataFrame:
         """Return a frame with one column a target, in its unit, for a frame of raw rows."""
-        return self.bundle.predict(model_input).frame()
+        answers: pd.DataFrame = self.bundle.predict(model_input).frame()
+        return answers
 
 
 mlflow.models.set_model(PolycastModel())

@@ -57,7 +57,9 @@ def _record(
         "polycast.source": snapshot.source,
         "polycast.contract": contract.dataset,
     }
-    run = client.create_run(experiment, run_name=f"{contract.dataset}-{candidate.hash[:8]}", tags=tags)
+    run = client.create_run(
+        experiment, run_name=f"{contract.dataset}-{candidate.hash[:8]}", tags=tags
+    )
     run_id = str(run.info.run_id)
     params = {f"recipe.{k}": v for k, v in contract.recipe.model_dump(mode="json").items()}
     params |= {f"training.{k}": v for k, v in contract.training.model_dump(mode="json").items()}

@@ -10,6 +10,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from prefect.runtime import flow_run
+
 from data_contracts.contract import Contract
 from tasks.environment import environment
 from tasks.orchestration import link, stage_task
@@ -63,7 +65,8 @@ def write_run(contract: Contract, publication: Publication, run_id: str, folder:
         dataset=contract.dataset,
         outcome="published" if publication.version else "blocked",
         publication=publication,
-        keys={name: record.place for name, record in records.items()},
+        flow_run=flow_run.id,
+        places={name: record.place for name, record in records.items()},
     )
 
 
@@ -106,5 +109,6 @@ def report(contract: Contract, publication: Publication) -> Run:
         work=lambda folder: write_run(contract, publication, run_id, folder),
     )
     address = Storage(home()).address(run.place, "report.html")
-    link(f"{contract.dataset}-report", Path(address).as_uri() if "://" not in address else address, "Report")
+    uri = address if "://" in address else Path(address).as_uri()
+    link(f"{contract.dataset}-report", uri, "Report")
     return run

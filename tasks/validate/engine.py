@@ -1,0 +1,164 @@
+"""Great Expectations on DuckDB: one validation run over the Parquet file, read in place.
+
+In: Checks and the rows' file. Out: one Outcome per check. Writes no file and fetches nothing.
+"""
+
+import logging
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from tasks.database import literal, quoted
+from tasks.validate.suite import Check
+
+SHOWN = 5
+"""How many unexpected values of an expectation are kept in its result."""
+_SEVERITY = {"stop": "critical", "quarantine": "warning"}
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of one check."""
+
+    check: Check
+    success: bool
+    unexpected: int = 0
+    """Rows that break it."""
+    missing: int | None = None
+    """Rows that it says nothing about, their cell being empty."""
+    observed: Any = None
+    rows: list[int] = field(default_factory=list)
+    """`_row` of the rows that break it, at most as many as were asked for."""
+    error: str = ""
+    """Why it could not be checked, where it could not."""
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Keep the library's warnings and log off the terminal: what matters is in the result."""
+    logger = logging.getLogger("great_expectations")
+    level = logger.level
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        logger.setLevel(logging.CRITICAL)
+        try:
+            yield
+        finally:
+            logger.setLevel(level)
+
+
+def run(checks: Sequence[Check], file: Path, schema: pa.Schema, most: int) -> Any:
+    """Return Great Expectations' result, an ExpectationSuiteValidationResult.
+
+    Of each row-level check it names the first `most` bad rows.
+    """
+    import great_expectations as gx
+    from great_expectations.data_context.types.base import ProgressBarsConfig
+
+    context = gx.get_context(mode="ephemeral")
+    context.variables.progress_bars = ProgressBarsConfig(globally=False)
+    source = _source(context, file, schema)
+    table = source.add_table_asset("rows", table_name="rows")
+    definition = gx.ValidationDefinition(
+        name="rows",
+        data=table.add_batch_definition_whole_table("rows"),
+        suite=context.suites.add(gx.ExpectationSuite("contract", expectations=_library(checks))),
+    )
+    try:
+        return context.validation_definitions.add(definition).run(result_format=_format(most))
+    finally:
+        source.get_execution_engine().close()
+
+
+def outcomes(checks: Sequence[Check], result: Any) -> list[Outcome]:
+    """Return what came of each check, in their order."""
+    found = {r.expectation_config.meta["check"]: r for r in result.results}
+    return [_outcome(check, found[i]) for i, check in enumerate(checks)]
+
+
+def trim(result: Any) -> None:
+    """Drop from the library's result all but a few unexpected values."""
+    for one in result.results:
+        for name in ("unexpected_list", "unexpected_index_list", "partial_unexpected_index_list"):
+            one.result.pop(name, None)
+        for name in ("partial_unexpected_list", "partial_unexpected_counts"):
+            if name in one.result:
+                one.result[name] = one.result[name][:SHOWN]
+
+
+def _source(context: Any, file: Path, schema: pa.Schema) -> Any:
+    from sqlalchemy.dialects import registry
+    from sqlalchemy.pool import StaticPool
+
+    registry.register("polycast", "tasks.validate.dialect", "Dialect")
+    options = {"rows": str(file), "view": _view(file, schema)}
+    return context.data_sources.add_sql(
+        "duckdb",
+        connection_string="polycast:///:memory:",
+        kwargs={
+            "connect_args": options,
+            "poolclass": StaticPool,
+            "pool_reset_on_return": None,
+        },
+    )
+
+
+def _view(file: Path, schema: pa.Schema) -> str:
+    """Return SQL for the file's rows, true and false as 1 and 0: DuckDB compares no others."""
+    flags = [quoted(f.name) for f in schema if pa.types.is_boolean(f.type)]
+    casts = ", ".join(f"CAST({name} AS TINYINT) AS {name}" for name in flags)
+    replaced = f" REPLACE ({casts})" if flags else ""
+    return f"SELECT *{replaced} FROM read_parquet({literal(str(file))})"
+
+
+def _library(checks: Sequence[Check]) -> list[Any]:
+    import great_expectations.expectations as library
+
+    return [
+        getattr(library, check.expectation)(
+            **check.options,
+            severity=_SEVERITY[check.severity],
+            description=check.words,
+            meta={"check": i},
+        )
+        for i, check in enumerate(checks)
+    ]
+
+
+def _format(most: int) -> dict[str, Any]:
+    return {
+        "result_format": "COMPLETE",
+        "unexpected_index_column_names": ["_row"],
+        "exclude_unexpected_values": True,
+        "return_unexpected_index_query": False,
+        "partial_unexpected_count": most,
+    }
+
+
+def _outcome(check: Check, found: Any) -> Outcome:
+    values = found.result or {}
+    index = values.get("unexpected_index_list") or []
+    return Outcome(
+        check=check,
+        success=bool(found.success),
+        unexpected=int(values.get("unexpected_count") or 0),
+        missing=values.get("missing_count"),
+        observed=values.get("observed_value"),
+        rows=[entry["_row"] for entry in index] if check.severity == "quarantine" else [],
+        error=_error(found.exception_info or {}),
+    )
+
+
+def _error(info: dict[str, Any]) -> str:
+    """Return the last line of what the library caught, an empty string where it caught nothing."""
+    for entry in (info, *(v for v in info.values() if isinstance(v, dict))):
+        if entry.get("raised_exception"):
+            text = f"{entry.get('exception_traceback') or ''}\n{entry.get('exception_message')}"
+            lines = [line.strip() for line in text.splitlines() if "Error" in line or "Exception" in line]
+            return next((line for line in lines if "duckdb" in line), lines[-1] if lines else text)[:300]
+    return ""
