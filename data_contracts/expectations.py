@@ -1,6 +1,6 @@
 """What must hold of the rows and of the table before anything is learned from them."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -8,13 +8,24 @@ from data_contracts.annotations import ChosenBy
 from data_contracts.section import Column, Items, Section, Share, refused
 
 
-class Between(Section):
+class _Range(Section):
+    """[min, max], of which one may be absent."""
+
+    min: float | None = None
+    max: float | None = None
+
+    @model_validator(mode="after")
+    def _bounded(self) -> Self:
+        if self.min is None and self.max is None:
+            raise refused("min, max or both", None)
+        return self
+
+
+class Between(_Range):
     """Row: the column's value lies in [min, max] (either may be absent)."""
 
     check: Literal["between"]
     column: Column
-    min: float | None = None
-    max: float | None = None
 
 
 class OneOf(Section):
@@ -32,18 +43,12 @@ class NotNull(Section):
     column: Column
 
 
-class RowCount(Section):
+class RowCount(_Range):
     """Table: the number of rows lies in [min, max]."""
 
     check: Literal["row_count"]
     min: int | None = Field(default=None, ge=0)
     max: int | None = Field(default=None, ge=0)
-
-    @model_validator(mode="after")
-    def _bounded(self) -> "RowCount":
-        if self.min is None and self.max is None:
-            raise refused("min, max or both", None)
-        return self
 
 
 class MissingShare(Section):
@@ -54,13 +59,11 @@ class MissingShare(Section):
     max: Share
 
 
-class Mean(Section):
+class Mean(_Range):
     """Table: the column's mean lies in [min, max]."""
 
     check: Literal["mean"]
     column: Column
-    min: float | None = None
-    max: float | None = None
 
 
 RowExpectation = Annotated[Between | OneOf | NotNull, ChosenBy("check")]

@@ -78,7 +78,7 @@ class Drawing(logging.Handler):
         mark = "[green]✔[/]" if state == "finished" else "[blue]↺[/]"
         stage = str(getattr(record, "stage", ""))
         self.console.print(f"{mark} [bold]{stage:<10}[/] [dim]{took}[/]  ", end="")
-        self.console.print(record.getMessage(), markup=False, soft_wrap=True)
+        self.console.print(getattr(record, "summary", ""), markup=False, soft_wrap=True)
 
     def _epoch(self, record: Any) -> None:
         if not self.console.is_terminal:

@@ -44,6 +44,7 @@ def serve(prefect_port: int, mlflow_port: int) -> None:
         for name, address in addresses.items():
             console.print(f"[green]✔[/] {name:<8} {address}")
         console.print("Runs report here until Ctrl-C.", style="dim")
+        console.file.flush()
         _watch(servers)
         console.print("stopped")
 

@@ -76,11 +76,18 @@ def _order(database: "duckdb.DuckDBPyConnection", contract: Contract) -> str:
     return columns([c for c in contract.key if c in have]) or "ALL"
 
 
+RESERVED = ("_row", "_reasons")
+"""Columns that Polycast itself adds to rows."""
+
+
 def _write(stream: "pa.RecordBatchReader", file: Path) -> tuple[int, dict[str, str]]:
     """Write the batches with `_row` in front; return the row count and the column types."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
+    taken = sorted(set(stream.schema.names) & set(RESERVED))
+    if taken:
+        raise DataError(f"source.query yields {', '.join(taken)}, a name that Polycast uses itself")
     schema = pa.schema([pa.field("_row", pa.int64()), *stream.schema])
     count = 0
     with pq.ParquetWriter(file, schema, compression="zstd") as writer:

@@ -35,7 +35,8 @@ def _by_hash(shares: tuple[float, ...], seed: int, columns: tuple[str, ...], tab
     parts = ", ".join(f"coalesce({quoted(c)}::VARCHAR, '')" for c in columns)
     key = f"concat_ws(chr(31), {literal(str(seed))}, {parts})"
     place = f"(('0x' || left(md5({key}), 13))::BIGINT / {2**52})"
-    return f"SELECT _row, {_cases('place', _cuts(shares))} AS split FROM (SELECT _row, {place} AS place FROM {table})"
+    placed = f"SELECT _row, {place} AS place FROM {table}"
+    return f"SELECT _row, {_cases('place', _cuts(shares))} AS split FROM ({placed})"
 
 
 def _by_time(split: TimeSplit, time: str, table: str) -> str:

@@ -76,9 +76,9 @@ class Stage(Generic[R]):
         place = place or self.place(contract, *inputs)
         found = self.read(place)
         if found is not None and holds(found):
-            log.info("%s", found.summary, extra={"stage": self.name, "state": "reused"})
+            self._tell("reused", found.summary)
             return found
-        log.info("", extra={"stage": self.name, "state": "started"})
+        self._tell("started")
         start = time.monotonic()
         with Storage(home()).write(place) as job:
             record = work(job.folder)
@@ -92,9 +92,12 @@ class Stage(Generic[R]):
             took = time.monotonic() - start
             job.record = record.model_dump(mode="json")
             job.seconds = took
-        news = {"stage": self.name, "state": "finished", "seconds": took}
-        log.info("%s", record.summary, extra=news)
+        self._tell("finished", record.summary, took)
         return record
+
+    def _tell(self, state: str, summary: str = "", seconds: float | None = None) -> None:
+        news = {"stage": self.name, "state": state, "summary": summary, "seconds": seconds}
+        log.info("%s %s%s", self.name, state, f": {summary}" if summary else "", extra=news)
 
 
 @cache
@@ -110,7 +113,8 @@ def _collect(module: str, sources: dict[str, str]) -> None:
     if module in sources or module in _PLUMBING or file is None:
         return
     sources[module] = file_digest(file)
-    for template in file.parent.glob("*.j2") if file.name == "__init__.py" else ():
+    beside = (*file.parent.glob("*.j2"), *file.parent.glob("*.css"))
+    for template in beside if file.name == "__init__.py" else ():
         sources[f"{module}/{template.name}"] = file_digest(template)
     for name in _imported(ast.parse(file.read_text("utf-8"))):
         _collect(name, sources)

@@ -5,6 +5,7 @@ light card. Drawn through matplotlib's `Figure`, never pyplot, so no global stat
 """
 
 import io
+import re
 import warnings
 from typing import TYPE_CHECKING, Any
 
@@ -20,8 +21,10 @@ Values = NDArray[np.float64]
 INK, SOFT, GRID = "#26323a", "#5d6b75", "#e3e7e9"
 BLUE, ORANGE = "#1f6391", "#b9541a"
 DENSITY = ("#d3e3ee", "#7fb0cf", "#2f78a8", "#0f3a5a")
-CELLS = 44
+CELLS = 40
 """Hexagons along an axis."""
+DPI = 130
+"""Of the hexagons, the one part that is drawn in dots."""
 PERIODS = 60
 """The most periods that a residual plot is divided into."""
 
@@ -67,6 +70,8 @@ def truth_against_prediction(unit: str, truth: Values, predicted: Values) -> str
     NaN in either is left out; None where nothing is left.
     """
     from matplotlib.colors import LinearSegmentedColormap
+    from matplotlib.patheffects import withStroke
+    from matplotlib.ticker import MaxNLocator
 
     seen = np.isfinite(truth) & np.isfinite(predicted)
     if not seen.any():
@@ -89,8 +94,12 @@ def truth_against_prediction(unit: str, truth: Values, predicted: Values) -> str
         rasterized=True,
     )
     axes.axline((low, low), (high, high), color=INK, lw=1.0)
-    axes.annotate("1:1", (0.985, 0.945), xycoords="axes fraction", ha="right", va="top",
-                  fontsize=8.5, color=INK)  # fmt: skip
+    halo = [withStroke(linewidth=2.5, foreground="white")]
+    axes.annotate("1:1", (0.915, 0.985), xycoords="axes fraction", ha="right", va="top",
+                  fontsize=8.5, color=INK, path_effects=halo)  # fmt: skip
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10]))
+    axes.ticklabel_format(useOffset=False)
     _density_bar(figure, axes, cells)
     axes.set_xlabel(f"truth, {unit}", parse_math=False)
     axes.set_ylabel(f"prediction, {unit}", parse_math=False)
@@ -111,7 +120,7 @@ def _density_bar(figure: "Figure", axes: "Axes", cells: Any) -> None:
     if counts is None or counts.max() <= counts.min():
         return
     bar = figure.colorbar(cells, ax=axes, fraction=0.04, pad=0.03, aspect=28)
-    bar.outline.set_visible(False)  # type: ignore[operator]
+    bar.outline.set_visible(False)
     logarithmic = type(cells.norm).__name__ == "LogNorm"
     bar.locator = LogLocator(subs=(1.0, 3.0)) if logarithmic else MaxNLocator(5, integer=True)
     bar.formatter = StrMethodFormatter("{x:,.0f}")
@@ -135,7 +144,7 @@ def residuals_over_time(
         return None
     centers, spread = periods(when, residual)
     figure, axes = _axes(5.6, 3.7)
-    bands = ((0, 4, "#c9ddea", "9 rows of 10"), (1, 3, "#8fb9d3", "every other row"))
+    bands = ((0, 4, "#c9ddea", "90 % of the rows"), (1, 3, "#8fb9d3", "half of the rows"))
     for lower, upper, color, label in bands:
         axes.fill_between(
             centers, spread[:, lower], spread[:, upper], color=color, lw=0, label=label
@@ -143,7 +152,8 @@ def residuals_over_time(
     axes.plot(centers, spread[:, 2], color=BLUE, lw=1.6, label="median")
     axes.axhline(0, color=INK, lw=1.0)
     _time_scale(axes, centers)
-    axes.set_xlabel(name, parse_math=False)
+    span = f", {when.min():.10} to {when.max():.10}" if when.dtype.kind == "M" else ""
+    axes.set_xlabel(f"{name}{span}", parse_math=False)
     axes.set_ylabel(f"prediction − truth, {unit}", parse_math=False)
     figure.legend(loc="outside upper right", ncols=3, frameon=False, labelcolor=INK, fontsize=8.5)
     return _svg(figure)
@@ -172,16 +182,22 @@ def _time_scale(axes: "Axes", centers: NDArray[Any]) -> None:
         return
     from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 
-    locator = AutoDateLocator(minticks=3, maxticks=7)
+    locator = AutoDateLocator(minticks=3, maxticks=7)  # type: ignore[no-untyped-call]
     axes.xaxis.set_major_locator(locator)
-    axes.xaxis.set_major_formatter(ConciseDateFormatter(locator))
+    names = ["%Y", "%b", "%d %b", "%H:%M", "%H:%M", "%H:%M:%S"]
+    starts = ["", "%b\n%Y", "%d %b", "%d %b", "%H:%M", "%H:%M"]
+    formatter = ConciseDateFormatter(  # type: ignore[no-untyped-call]
+        locator, formats=names, zero_formats=starts, show_offset=False
+    )
+    axes.xaxis.set_major_formatter(formatter)
 
 
 def _axes(width: float, height: float) -> "tuple[Figure, Axes]":
     """Return a figure of this size in inches and its axes, in the report's style."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(width, height), layout="constrained")
+    figure = Figure(figsize=(width, height))
+    figure.set_layout_engine("constrained", w_pad=0.12, h_pad=0.12)
     axes = figure.add_subplot()
     axes.spines[["top", "right"]].set_visible(False)
     axes.spines[["left", "bottom"]].set_color(SOFT)
@@ -198,5 +214,6 @@ def _svg(figure: "Figure") -> str:
     out = io.StringIO()
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*Glyph.*missing", category=UserWarning)
-        figure.savefig(out, format="svg", transparent=True, dpi=180, metadata={"Date": None})
-    return out.getvalue()
+        figure.draw_without_rendering()  # labels settle: equal axes shrink after the first layout
+        figure.savefig(out, format="svg", transparent=True, dpi=DPI, metadata={"Date": None})
+    return re.sub(r"<!--.*?-->|(?<=\n) +", "", out.getvalue(), flags=re.DOTALL)

@@ -8,16 +8,68 @@ import atexit
 import gc
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import duckdb_engine
 
 from tasks.database import connect
 
+if TYPE_CHECKING:
+    import duckdb
+
 TABLE = "rows"
 
 
-class Dialect(duckdb_engine.Dialect):  # type: ignore[misc]
+class Connection:
+    """A DB API connection that is its own cursor, as DuckDB's are.
+
+    It lets go of DuckDB's when it is closed and names a result's types as text: whatever the
+    library keeps of it for ever, DuckDB can end.
+    """
+
+    rowcount = -1
+    notices: tuple[str, ...] = ()
+
+    def __init__(self, database: "duckdb.DuckDBPyConnection") -> None:
+        self._database: Any = database
+        self.connection = self
+
+    def cursor(self) -> "Connection":
+        """Return the connection itself."""
+        return self
+
+    def execute(self, statement: str, parameters: Any = None) -> None:
+        """Run SQL."""
+        self._database.execute(statement, parameters)
+
+    @property
+    def description(self) -> list[tuple[Any, ...]]:
+        """The columns of the result."""
+        columns = self._database.description or []
+        return [(name, str(kind), *rest) for name, kind, *rest in columns]
+
+    def fetchall(self) -> list[Any]:
+        """Return the rest of the result."""
+        return list(self._database.fetchall())
+
+    def fetchmany(self, size: int = 1) -> list[Any]:
+        """Return the next rows of the result."""
+        return list(self._database.fetchmany(size))
+
+    def fetchone(self) -> Any:
+        """Return the next row of the result, or None."""
+        return self._database.fetchone()
+
+    def close(self) -> None:
+        """Do nothing: as a cursor it is used again, as a connection see `end`."""
+
+    def end(self) -> None:
+        """Close the connection."""
+        self._database.close()
+        self._database = None
+
+
+class Dialect(duckdb_engine.Dialect):
     """Opens a connection that can read one file: `rows` its path, `view` the SQL of the table."""
 
     supports_statement_cache = False
@@ -26,7 +78,15 @@ class Dialect(duckdb_engine.Dialect):  # type: ignore[misc]
         """Return a connection that sees the table `rows`, offline."""
         database = connect([Path(options["rows"])])
         database.execute(f"CREATE VIEW {TABLE} AS {options['view']}")
-        return duckdb_engine.ConnectionWrapper(database)
+        return Connection(database)
+
+    def do_close(self, connection: Any) -> None:
+        """Close a Connection."""
+        connection.end()
+
+    def do_terminate(self, connection: Any) -> None:
+        """Close a Connection."""
+        connection.end()
 
     def do_begin(self, *_: Any) -> None:
         """Do nothing: there is nothing to begin."""

@@ -58,21 +58,17 @@ def run(checks: Sequence[Check], file: Path, schema: pa.Schema, most: int) -> An
     Of each row-level check it names the first `most` bad rows.
     """
     import great_expectations as gx
-    from great_expectations.data_context.types.base import ProgressBarsConfig
 
-    context = gx.get_context(mode="ephemeral")
-    context.variables.progress_bars = ProgressBarsConfig(globally=False)
+    context = gx.get_context(mode="ephemeral", project_config=_project())
     source = _source(context, file, schema)
     table = source.add_table_asset("rows", table_name="rows")
-    definition = gx.ValidationDefinition(
-        name="rows",
-        data=table.add_batch_definition_whole_table("rows"),
-        suite=context.suites.add(gx.ExpectationSuite("contract", expectations=_library(checks))),
-    )
+    expectations = gx.ExpectationSuite("contract", expectations=_library(checks))
     try:
-        return context.validation_definitions.add(definition).run(result_format=_format(most))
+        batch = table.add_batch_definition_whole_table("rows").get_batch()
+        return batch.validate(expectations, result_format=_format(most))
     finally:
         source.get_execution_engine().close()
+        source.get_engine().dispose()
 
 
 def outcomes(checks: Sequence[Check], result: Any) -> list[Outcome]:
@@ -88,14 +84,31 @@ def trim(result: Any) -> None:
             one.result.pop(name, None)
         for name in ("partial_unexpected_list", "partial_unexpected_counts"):
             if name in one.result:
-                one.result[name] = one.result[name][:SHOWN]
+                one.result[name] = sorted(one.result[name], key=str)[:SHOWN]
+
+
+def _project() -> Any:
+    """Return the settings of a context that keeps everything in memory and draws no bars."""
+    from great_expectations.data_context.types.base import (
+        DataContextConfig,
+        InMemoryStoreBackendDefaults,
+        ProgressBarsConfig,
+    )
+
+    return DataContextConfig(
+        store_backend_defaults=InMemoryStoreBackendDefaults(init_temp_docs_sites=False),
+        progress_bars=ProgressBarsConfig(globally=False),
+        analytics_enabled=False,
+    )
 
 
 def _source(context: Any, file: Path, schema: pa.Schema) -> Any:
     from sqlalchemy.dialects import registry
     from sqlalchemy.pool import StaticPool
 
-    registry.register("polycast", "tasks.validate.dialect", "Dialect")
+    from tasks.validate.dialect import Dialect
+
+    registry.register("polycast", Dialect.__module__, Dialect.__name__)
     options = {"rows": str(file), "view": _view(file, schema)}
     return context.data_sources.add_sql(
         "duckdb",
@@ -142,23 +155,25 @@ def _format(most: int) -> dict[str, Any]:
 
 def _outcome(check: Check, found: Any) -> Outcome:
     values = found.result or {}
-    index = values.get("unexpected_index_list") or []
+    index = values.get("unexpected_index_list") or [{"_row": []}]
     return Outcome(
         check=check,
         success=bool(found.success),
         unexpected=int(values.get("unexpected_count") or 0),
         missing=values.get("missing_count"),
         observed=values.get("observed_value"),
-        rows=[entry["_row"] for entry in index] if check.severity == "quarantine" else [],
+        rows=index[0]["_row"] if check.severity == "quarantine" else [],
         error=_error(found.exception_info or {}),
     )
 
 
 def _error(info: dict[str, Any]) -> str:
-    """Return the last line of what the library caught, an empty string where it caught nothing."""
+    """Return what the library caught, in a line; an empty string where it caught nothing."""
     for entry in (info, *(v for v in info.values() if isinstance(v, dict))):
         if entry.get("raised_exception"):
-            text = f"{entry.get('exception_traceback') or ''}\n{entry.get('exception_message')}"
-            lines = [line.strip() for line in text.splitlines() if "Error" in line or "Exception" in line]
-            return next((line for line in lines if "duckdb" in line), lines[-1] if lines else text)[:300]
+            text = f"{entry.get('exception_message')}\n{entry.get('exception_traceback')}"
+            lines = [line.strip() for line in text.splitlines() if line.strip()]
+            ours = [line for line in lines if "_duckdb" in line and "Error" in line]
+            named = [line for line in lines if "Error" in line]
+            return next(iter([*ours, *reversed(named), *lines]), "an error without words")[:300]
     return ""

@@ -70,7 +70,8 @@ def _uses(contract: Contract) -> Iterator[tuple[str, Kind]]:
         yield contract.time, "time"
     for check in (*contract.expectations.rows, *contract.expectations.table):
         if isinstance(check, OneOf):
-            yield check.column, "text" if any(isinstance(v, str) for v in check.values) else "number"
+            text = any(isinstance(v, str) for v in check.values)
+            yield check.column, "text" if text else "number"
         elif check.check in ("between", "mean"):
             yield check.column, "number"
 
@@ -78,8 +79,8 @@ def _uses(contract: Contract) -> Iterator[tuple[str, Kind]]:
 def _fault(column: str, kinds: list[Kind], schema: pa.Schema) -> str:
     if column not in schema.names:
         near = did_you_mean(column, [n for n in schema.names if n != "_row"])
-        mend = "rename it in source.query or in the contract"
-        return f"{column}: expected {WORDS[kinds[0]]}, came no such column; {near or mend}"
+        mend = f"{near} rename it in source.query or in the contract".strip()
+        return f"{column}: expected {WORDS[kinds[0]]}, came no such column; {mend}"
     twins = [n for n in schema.names if n.lower() == column.lower() and n != column]
     if twins:
         return (
@@ -89,8 +90,8 @@ def _fault(column: str, kinds: list[Kind], schema: pa.Schema) -> str:
     found = schema.field(column).type
     for kind in kinds:
         if not holds(kind, found):
-            cast = f"{quoted(column)}::{_CASTS[kind]}"
-            return f"{column}: expected {WORDS[kind]}, came {found}; cast it in source.query: {cast}"
+            mend = f"cast it in source.query: {quoted(column)}::{_CASTS[kind]}"
+            return f"{column}: expected {WORDS[kind]}, came {found}; {mend}"
     return ""
 
 

@@ -47,33 +47,33 @@ def suite(contract: Contract, schema: pa.Schema, rows: int, broken: Collection[s
     checks = [*_presence(contract), _row_count("1 or more", min_value=1)]
     if rows:
         checks += [*_table(contract), *_rows(contract, schema)]
-    kept = [c for c in checks if c.expected.startswith("present") or not set(c.columns) & set(broken)]
+    presence = "ExpectColumnToExist"
+    kept = [c for c in checks if c.expectation == presence or not set(c.columns) & set(broken)]
     unique = {(c.expectation, repr(c.options), c.severity): c for c in reversed(kept)}
     return [c for c in kept if unique[c.expectation, repr(c.options), c.severity] is c]
 
 
 def _presence(contract: Contract) -> Iterator[Check]:
     for column, kinds in needs(contract).items():
-        yield _stop("ExpectColumnToExist", column, f"present, {WORDS[kinds[0]]}", {"column": column})
+        words = f"present, {WORDS[kinds[0]]}"
+        yield _stop("ExpectColumnToExist", column, words, {"column": column})
 
 
 def _table(contract: Contract) -> Iterator[Check]:
     key = list(contract.key)
+    name = "ExpectColumnValuesToBeUnique" if len(key) == 1 else "ExpectCompoundColumnsToBeUnique"
+    options: dict[str, Any] = {"column": key[0]} if len(key) == 1 else {"column_list": key}
     mend = "add what tells them apart to key, or keep one of them in source.query"
-    if len(key) == 1:
-        yield _stop("ExpectColumnValuesToBeUnique", key[0], "unique", {"column": key[0]}, mend)
-    else:
-        options = {"column_list": key}
-        yield _stop("ExpectCompoundColumnsToBeUnique", ", ".join(key), "unique", options, mend)
+    yield _stop(name, ", ".join(key), "unique", options, mend)
+    name, mend = "ExpectColumnValuesToNotBeNull", "leave those rows out in source.query"
     for column in dict.fromkeys([*key, *([contract.time] if contract.time else [])]):
-        mend = "leave those rows out in source.query"
-        yield _stop("ExpectColumnValuesToNotBeNull", column, "not missing", {"column": column}, mend)
+        yield _stop(name, column, "not missing", {"column": column}, mend)
     for column in (*contract.feature_columns, *contract.target_columns):
         yield _missing_share(column, "not all missing", {"min_value": 0.0, "strict_min": True})
+    name = "ExpectColumnUniqueValueCountToBeBetween"
+    mend = "nothing can be learned from it: take it off the targets, or mend the source"
     for column in contract.target_columns:
-        options = {"column": column, "min_value": 2}
-        mend = "nothing can be learned from it: take it off the targets, or mend the source"
-        yield _stop("ExpectColumnUniqueValueCountToBeBetween", column, "not constant", options, mend)
+        yield _stop(name, column, "not constant", {"column": column, "min_value": 2}, mend)
     yield from _asked_of_table(contract)
 
 

@@ -1,0 +1,51 @@
+"""What every benchmark shares: its options, its table, the machine, flat JSON, outside data."""
+
+import argparse
+import json
+import os
+import platform
+from collections.abc import Callable, Sequence
+from importlib.metadata import version
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+VERSIONS = ("tensorflow", "keras", "prefect", "mlflow", "duckdb", "great-expectations", "numpy")
+
+Figures = dict[str, float | str]
+
+
+def run(measure: Callable[[bool], Figures], about: str, words: Sequence[str] | None = None) -> None:
+    """Measure, print a table, and write the same figures as flat JSON where asked."""
+    parser = argparse.ArgumentParser(description=about)
+    parser.add_argument("--quick", action="store_true", help="every figure within two minutes")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures as JSON")
+    options = parser.parse_args(words)
+    figures = measure(options.quick)
+    console = Console(highlight=False)
+    table = Table("figure", "value", title=about)
+    for name, value in figures.items():
+        table.add_row(name, f"{value:,.3f}" if isinstance(value, float) else str(value))
+    console.print(table)
+    console.print(machine(), style="dim")
+    if options.json:
+        options.json.write_text(json.dumps(figures | {"machine": machine()}, indent=1), "utf-8")
+
+
+def machine() -> str:
+    """Return the machine and the versions in one line."""
+    versions = ", ".join(f"{name} {version(name)}" for name in VERSIONS)
+    processor = platform.processor() or platform.machine()
+    return f"{os.cpu_count()} cores, {processor}, Python {platform.python_version()}, {versions}"
+
+
+def outside(name: str, console: Console | None = None) -> Path | None:
+    """Return an outside data set's JSON description, or None, saying that it is skipped."""
+    folder = os.environ.get("POLYCAST_BENCH_DATA")
+    file = Path(folder) / f"{name}.json" if folder else None
+    if file is None or not file.is_file():
+        why = "POLYCAST_BENCH_DATA is not set" if folder is None else f"not in {folder}"
+        (console or Console()).print(f"skipped: {name} ({why})")
+        return None
+    return file

@@ -1,0 +1,96 @@
+"""The README's blocks do what they say, and its tree and table name what there is."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import yaml
+
+from data_contracts.loading import load_contract
+from tests.walk import polycast, surroundings
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text("utf-8")
+
+
+def block(mark: str) -> str:
+    """Return the block that follows a mark."""
+    found = re.search(rf"<!-- {mark} -->\n```\w+\n(.+?)\n```", README, re.S)
+    assert found is not None, mark
+    return found[1]
+
+
+def test_the_commands_to_install_are_one_line_each() -> None:
+    assert "\n" not in block("run")
+    assert "\n" not in block("test")
+    assert block("run").endswith("polycast retrain nyc_weather")
+
+
+def test_the_main_job_publishes_and_the_python_block_loads_its_model(tmp_path: Path) -> None:
+    # The block as it stands, after the command that it follows, cut to one epoch.
+    made = polycast(tmp_path, "retrain", "nyc_weather", "--set", "recipe.epochs=2")
+    assert made.returncode == 0, made.stdout + made.stderr
+    assert made.stderr == ""
+    result = subprocess.run(
+        [sys.executable, "-c", block("execute")],
+        cwd=tmp_path,
+        env=surroundings({"TF_CPP_MIN_LOG_LEVEL": "3"}),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.returncode == 0, result.stderr
+    assert "temp_ahead" in result.stdout
+
+
+def test_the_example_contract_loads_and_its_data_keep_it(tmp_path: Path) -> None:
+    file = tmp_path / "data_contracts" / "plant.yaml"
+    file.parent.mkdir()
+    file.write_text(block("contract"), "utf-8")
+    assert load_contract(str(file)).dataset == "plant"
+    draw = np.random.default_rng(0)
+    hours = np.arange("2024-01-01", "2024-02-01", dtype="datetime64[h]")
+    load = draw.uniform(100, 700, hours.size)
+    rows = {
+        "unit": ["a"] * hours.size,
+        "hour": hours,
+        "load": load,
+        "feed": load / 10 + draw.normal(size=hours.size),
+        "nox": load * 2,
+        "yield": 50 + load / 20,
+    }
+    pq.write_table(pa.table(rows), tmp_path / "plant.parquet")
+    result = polycast(tmp_path, "check", "plant")
+    assert result.returncode == 0, result.stderr
+    assert "plant keeps its contract" in result.stdout
+
+
+def test_the_tree_names_only_what_there_is() -> None:
+    tree = README.split("## The tree")[1].split("```")[1].splitlines()[1:]
+    folder = ""
+    for line in tree:
+        name = line.split()[0]
+        if not line.startswith(" "):
+            folder = name
+        path = ROOT / folder / (name if line.startswith(" ") else "")
+        assert path.exists(), path
+
+
+def test_the_deployment_names_a_flow_that_can_be_imported() -> None:
+    deployments = yaml.safe_load((ROOT / "deployments" / "prefect.yaml").read_text("utf-8"))
+    for deployment in deployments["deployments"]:
+        module, name = deployment["entrypoint"].rsplit(".", 1)
+        program = f"from {module} import {name}; print({name}.name)"
+        result = subprocess.run(
+            [sys.executable, "-c", program],
+            env=surroundings({"PREFECT_HOME": os.devnull + "-none"}),
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        assert result.stdout.strip() == name
