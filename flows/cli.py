@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -139,7 +140,7 @@ def show(dataset: Dataset) -> None:
         address = f"models:/{contract.registered_model}@champion"
         named = f"version {current.version}, {address}" if current else "none yet"
         console.print(f"[bold]{contract.dataset}[/]  champion: {named}")
-        found = runs(contract.dataset)[:SHOWN_RUNS]
+        found = list(islice(runs(contract.dataset), SHOWN_RUNS))
         if not found:
             console.print(f"No runs yet: polycast retrain {dataset}")
             return

@@ -3,7 +3,7 @@
 from data_contracts.contract import Contract
 from tasks import evaluate, ingest, judge, preprocess, publish, train, validate
 from tasks.records import Publication, Run
-from tasks.runs import latest
+from tasks.runs import runs
 
 
 def finished(contract: Contract) -> Run | None:
@@ -12,10 +12,10 @@ def finished(contract: Contract) -> Run | None:
     Raises DataError where the source is missing or known to break the contract.
     """
     publication = _publication(contract)
-    last = latest(contract.dataset)
-    if publication is None or last is None or not publish.stands(publication):
+    if publication is None or not publish.stands(publication):
         return None
-    return last if last.publication.place == publication.place else None
+    places = ((run, run.publication.place) for run in runs(contract.dataset))
+    return next((run for run, place in places if place == publication.place), None)
 
 
 def _publication(contract: Contract) -> Publication | None:

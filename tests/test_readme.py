@@ -54,7 +54,7 @@ def test_the_example_contract_loads_and_its_data_keep_it(tmp_path: Path) -> None
     file.write_text(block("contract"), "utf-8")
     assert load_contract(str(file)).dataset == "plant"
     draw = np.random.default_rng(0)
-    hours = np.arange("2024-01-01", "2024-02-01", dtype="datetime64[h]")
+    hours = np.arange("2024-01-01", "2024-02-01", dtype="datetime64[h]").astype("datetime64[us]")
     load = draw.uniform(100, 700, hours.size)
     rows = {
         "unit": ["a"] * hours.size,
