@@ -1,0 +1,217 @@
+"""Losses, fitting and the bundle: masked, repeatable, and the same in another process."""
+
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import keras
+import numpy as np
+import pyarrow as pa
+import pytest
+from keras import ops
+
+from tasks.learning.bundle import load_bundle, save_bundle
+from tasks.learning.errors import Diverged
+from tasks.learning.fitting import fit, fit_network
+from tasks.learning.losses import HUBER_DELTA, MaskedLoss
+from tasks.learning.predictions import Predictions, combine
+from tasks.learning.scores import errors
+from tasks.learning.shards import Arrays
+from tasks.learning.tables import numbers
+from tests.builders import small_contract, small_rows
+from tests.walk import surroundings
+
+
+def loss_of(
+    truth: list[list[float]], predicted: list[list[float]], loss: MaskedLoss
+) -> list[float]:
+    return [float(v) for v in loss.call(ops.array(truth), ops.array(predicted))]
+
+
+def test_a_loss_weighs_each_targets_own_loss() -> None:
+    loss = MaskedLoss(["mse", "mae", "huber"], [1.0, 2.0, 1.0])
+    found = loss_of([[0.0, 0.0, 0.0]], [[3.0, -2.0, 5.0]], loss)
+    huber = HUBER_DELTA * (5.0 - 0.5 * HUBER_DELTA)
+    assert found == pytest.approx([(9.0 + 2 * 2.0 + huber) / 4])
+
+
+def test_a_missing_cell_adds_nothing() -> None:
+    loss = MaskedLoss(["mse", "mse"], [1.0, 1.0])
+    nan = float("nan")
+    assert loss_of([[1.0, nan], [nan, nan]], [[3.0, 9.0], [5.0, 5.0]], loss) == [2.0, 0.0]
+
+
+def test_a_missing_cell_has_a_gradient_of_exactly_zero() -> None:
+    import tensorflow as tf
+
+    predicted = tf.Variable([[3.0, 1e30], [2.0, -4.0]])
+    truth = tf.constant([[1.0, np.nan], [np.nan, np.nan]])
+    for kind in ("mse", "mae", "huber"):
+        with tf.GradientTape() as tape:
+            loss = tf.reduce_sum(MaskedLoss([kind, kind], [1.0, 1.0]).call(truth, predicted))
+        gradient = tape.gradient(loss, predicted).numpy()
+        assert gradient[0, 0] != 0
+        assert (gradient[0, 1], *gradient[1]) == (0, 0, 0)
+
+
+def test_a_loss_is_rebuilt_from_its_config() -> None:
+    loss = MaskedLoss(["mse", "mae"], [1.0, 3.0])
+    again = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(loss))
+    assert again.get_config() == loss.get_config()
+
+
+def test_fitting_beats_the_mean_and_leaves_missing_targets_out() -> None:
+    contract = small_contract(
+        recipe={"base": "shared_128_64", "epochs": 60, "batch_size": 32, "learning_rate": 0.01}
+    )
+    train, test = small_rows(600, seed=1), small_rows(200, seed=2, missing=0.0)
+    bundle, curve = fit(contract, train, small_rows(200, seed=3))
+    assert min(curve.val_loss) < curve.val_loss[0]
+    for i, target in enumerate(bundle.targets):
+        found = errors(numbers(test, target), bundle.predict(test).mean[:, i])
+        assert found.r2 is not None
+        assert found.r2 > 0.8
+
+
+def arrays(seed: int, count: int = 128) -> Arrays:
+    draw = np.random.default_rng(seed)
+    inputs = draw.normal(size=(count, 3)).astype(np.float32)
+    targets = np.stack([inputs.sum(1), inputs[:, 0]], axis=1).astype(np.float32)
+    return Arrays(inputs, targets, np.ones(count, np.float32))
+
+
+def weights(network: keras.Model) -> list[bytes]:
+    return [np.asarray(w).tobytes() for w in network.get_weights()]
+
+
+def test_the_same_seed_gives_the_same_weights_bit_for_bit() -> None:
+    contract = small_contract()
+    first, _ = fit_network(contract, arrays(0), arrays(1))
+    second, _ = fit_network(contract, arrays(0), arrays(1))
+    assert weights(first) == weights(second)
+
+
+def test_the_best_epochs_weights_are_kept() -> None:
+    recipe = {"base": "shared_128_64", "epochs": 30, "learning_rate": 0.3, "patience": 4}
+    contract = small_contract(recipe=recipe)
+    network, curve = fit_network(contract, arrays(0), arrays(1))
+    validation = arrays(1)
+    loss = MaskedLoss(["mse", "mse"], [1.0, 1.0])
+    predicted = network.predict(validation.inputs, verbose=0)
+    reached = float(np.mean(ops.convert_to_numpy(loss.call(validation.targets, predicted))))
+    assert reached == pytest.approx(min(curve.val_loss), rel=1e-4)
+    assert curve.best_epoch == int(np.argmin(curve.val_loss)) + 1
+
+
+def test_a_row_of_weight_nothing_changes_nothing() -> None:
+    contract = small_contract()
+    plain = arrays(0)
+    spoiled = np.where(np.arange(128)[:, None] < 20, 1e3, plain.targets).astype(np.float32)
+    weight = (np.arange(128) >= 20).astype(np.float32)
+    first, _ = fit_network(contract, Arrays(plain.inputs, plain.targets, weight), arrays(1))
+    second, _ = fit_network(contract, Arrays(plain.inputs, spoiled, weight), arrays(1))
+    assert weights(first) == weights(second)
+
+
+def test_a_loss_that_is_no_number_stops_the_run_and_says_so() -> None:
+    data = arrays(0)
+    wild = Arrays(data.inputs * np.float32(1e30), data.targets, data.weight)
+    with pytest.raises(Diverged, match=r"no number in epoch 1 .*learning_rate"):
+        fit_network(small_contract(), wild, wild)
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, pa.Table, np.ndarray]:
+    folder = tmp_path_factory.mktemp("bundle") / "bundle"
+    rows = small_rows()
+    bundle, _ = fit(small_contract(), rows, small_rows(seed=5))
+    save_bundle(bundle, folder)
+    return folder, rows, bundle.predict(rows).mean
+
+
+def test_a_bundle_answers_the_same_after_loading(
+    saved: tuple[Path, pa.Table, np.ndarray],
+) -> None:
+    folder, rows, answers = saved
+    assert (load_bundle(folder).predict(rows).mean == answers).all()
+    assert (load_bundle(folder).predict(rows.to_pandas()).mean == answers).all()
+
+
+def test_a_bundle_loads_in_another_process_with_none_of_our_dear_parts(
+    saved: tuple[Path, pa.Table, np.ndarray], tmp_path: Path
+) -> None:
+    import pyarrow.parquet as pq
+
+    folder, rows, answers = saved
+    pq.write_table(rows, tmp_path / "rows.parquet")
+    program = f"""
+import sys
+import numpy as np, pyarrow.parquet as pq
+from pathlib import Path
+from tasks.learning.bundle import load_bundle
+answers = load_bundle(Path({str(folder)!r})).predict(pq.read_table({str(tmp_path / "rows.parquet")!r}))
+np.save({str(tmp_path / "answers.npy")!r}, answers.mean)
+dear = {{"prefect", "mlflow", "great_expectations", "pydantic", "duckdb"}}
+assert not dear & set(sys.modules), dear & set(sys.modules)
+"""
+    subprocess.run([sys.executable, "-c", program], env=surroundings({}), check=True, stderr=-3)
+    np.testing.assert_allclose(np.load(tmp_path / "answers.npy"), answers, rtol=1e-6)
+
+
+def test_nothing_in_a_bundle_is_pickled(saved: tuple[Path, pa.Table, np.ndarray]) -> None:
+    folder = saved[0]
+    files = [f for f in folder.rglob("*") if f.is_file()]
+    assert {f.suffix for f in files} == {".json", ".keras"}
+    for file in (f for f in files if f.suffix == ".keras"):
+        inside = set(zipfile.ZipFile(file).namelist())
+        assert inside == {"metadata.json", "config.json", "model.weights.h5"}
+
+
+def test_a_bundle_of_another_format_is_refused(
+    saved: tuple[Path, pa.Table, np.ndarray], tmp_path: Path
+) -> None:
+    (tmp_path / "bundle.json").write_text('{"format": 99, "members": 1, "targets": []}', "utf-8")
+    with pytest.raises(ValueError, match="expected bundle format 1, came 99"):
+        load_bundle(tmp_path)
+
+
+def test_members_answer_with_the_mean_of_their_means() -> None:
+    one, two = (Predictions(("a",), np.full((2, 1), v)) for v in (1.0, 3.0))
+    assert combine([one, two]).mean.tolist() == [[2.0], [2.0]]
+    assert combine([one]) is one
+
+
+def test_predictions_of_the_wrong_shape_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"mean: expected \(rows, 2\), came \(3, 1\)"):
+        Predictions(("a", "b"), np.zeros((3, 1)))
+    with pytest.raises(ValueError, match="spread"):
+        Predictions(("a",), np.zeros((3, 1)), spread=np.zeros((2, 1)))
+    with pytest.raises(ValueError, match="samples"):
+        Predictions(("a",), np.zeros((3, 1)), samples=np.zeros((3, 5, 2)))
+
+
+def test_errors_agree_with_scikit_learn() -> None:
+    from sklearn.metrics import mean_absolute_error, r2_score, root_mean_squared_error
+
+    draw = np.random.default_rng(0)
+    truth, predicted, weight = draw.normal(size=(3, 100))
+    weight = np.abs(weight)
+    seen = draw.random(100) < 0.8
+    found = errors(np.where(seen, truth, np.nan), predicted, weight)
+    arguments = (truth[seen], predicted[seen])
+    assert found.rows == seen.sum()
+    assert found.mae == pytest.approx(mean_absolute_error(*arguments, sample_weight=weight[seen]))
+    assert found.rmse == pytest.approx(
+        root_mean_squared_error(*arguments, sample_weight=weight[seen])
+    )
+    assert found.r2 == pytest.approx(r2_score(*arguments, sample_weight=weight[seen]))
+
+
+def test_r2_is_undefined_where_the_truth_does_not_vary() -> None:
+    assert errors(np.full(5, 3.0), np.arange(5.0)).r2 is None
+
+
+def test_no_common_row_is_told() -> None:
+    with pytest.raises(ValueError, match="no row"):
+        errors(np.array([np.nan]), np.array([1.0]))

@@ -1,0 +1,109 @@
+"""Splits: disjoint, exhaustive, steady from snapshot to snapshot, and apart in time."""
+
+from typing import Any
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from data_contracts.split import SPLITS
+from tasks.errors import DataError
+from tasks.splitting import check_counts, split_sql
+from tests.builders import small_contract
+
+
+def divide(split: dict[str, Any], rows: pa.Table) -> dict[int, str]:
+    """Return the split of every `_row`."""
+    contract = small_contract(split=split)
+    with duckdb.connect() as database:
+        database.register("rows", rows)
+        found = database.execute(split_sql(contract, "rows")).fetchall()
+    assert len(found) == len(rows), "every row once"
+    return dict(found)
+
+
+def table(hours: list[int], sites: list[int] | None = None) -> pa.Table:
+    """Return rows at hours after a start, at sites."""
+    start = np.datetime64("2024-01-01T00", "us")
+    return pa.table(
+        {
+            "_row": range(len(hours)),
+            "id": range(len(hours)),
+            "time": start + np.array(hours, dtype="int64") * np.timedelta64(1, "h"),
+            "site": sites or [0] * len(hours),
+            "part": [SPLITS[i % 4] for i in range(len(hours))],
+        }
+    )
+
+
+KINDS: list[dict[str, Any]] = [
+    {"kind": "time", "gap": "5h"},
+    {"kind": "random"},
+    {"kind": "group", "columns": ["site"]},
+    {"kind": "column", "column": "part"},
+]
+
+
+@pytest.mark.parametrize("split", KINDS, ids=lambda s: s["kind"])
+@given(hours=st.lists(st.integers(0, 500), min_size=1, max_size=80), seed=st.integers(0, 9))
+@settings(max_examples=15, deadline=None)
+def test_splits_are_disjoint_and_exhaustive(
+    split: dict[str, Any], hours: list[int], seed: int
+) -> None:
+    sites = np.random.default_rng(seed).integers(0, 9, len(hours)).tolist()
+    found = divide(split, table(hours, sites))
+    assert set(found.values()) <= {*SPLITS, "gap"}
+    assert set(found) == set(range(len(hours)))
+
+
+@given(
+    hours=st.lists(st.integers(0, 2000), min_size=20, max_size=200),
+    gap=st.integers(0, 48),
+)
+@settings(max_examples=40, deadline=None)
+def test_a_time_split_is_in_order_and_keeps_the_gap(hours: list[int], gap: int) -> None:
+    found = divide({"kind": "time", "gap": f"{gap}h"}, table(hours))
+    by_split = {s: [h for i, h in enumerate(hours) if found[i] == s] for s in SPLITS}
+    for earlier, later in zip(SPLITS[:-1], SPLITS[1:], strict=True):
+        if by_split[earlier] and by_split[later]:
+            assert min(by_split[later]) - max(by_split[earlier]) > gap or gap == 0
+            assert min(by_split[later]) > max(by_split[earlier])
+
+
+def test_a_random_split_keeps_a_row_where_it_was_when_rows_come_and_go() -> None:
+    rows = table(list(range(500)))
+    whole = divide({"kind": "random"}, rows)
+    part = rows.slice(100, 300)
+    assert divide({"kind": "random"}, part) == {i: whole[i] for i in range(100, 400)}
+
+
+def test_a_seed_gives_another_division() -> None:
+    rows = table(list(range(200)))
+    assert divide({"kind": "random", "seed": 1}, rows) != divide({"kind": "random"}, rows)
+
+
+def test_a_group_never_straddles_two_splits() -> None:
+    sites = [i % 40 for i in range(400)]
+    found = divide({"kind": "group", "columns": ["site"]}, table(list(range(400)), sites))
+    for site in range(40):
+        assert len({found[i] for i in range(400) if sites[i] == site}) == 1
+
+
+@pytest.mark.parametrize("kind", ["time", "random"])
+def test_shares_come_near_what_was_asked(kind: str) -> None:
+    found = list(divide({"kind": kind}, table(list(range(5000)))).values())
+    for split, share in zip(SPLITS, (0.6, 0.15, 0.1, 0.15), strict=True):
+        assert found.count(split) / 5000 == pytest.approx(share, abs=0.02)
+
+
+def test_too_few_rows_are_told_with_their_counts() -> None:
+    with pytest.raises(DataError, match="test has 3, and needs at least 10"):
+        check_counts(small_contract(), {"train": 50, "validation": 20, "test": 3})
+
+
+def test_a_value_that_is_no_split_is_told() -> None:
+    with pytest.raises(DataError, match=r"split\.column holds holdout"):
+        check_counts(small_contract(), {"train": 50, "validation": 20, "test": 30, "holdout": 1})
