@@ -184,6 +184,7 @@ def metric_rows(contract: Contract, scores: Scores) -> list[dict[str, Any]]:
 
 def _reads(contract: Contract) -> Any:
     return [
+        contract.registered_model,
         list(contract.target_columns),
         contract.present_columns,
         contract.row_weight,

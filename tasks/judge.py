@@ -157,7 +157,7 @@ def write_verdict(verdict: Verdict, folder: Path) -> Verdict:
 
 def _reads(contract: Contract) -> Any:
     targets = {c: [t.tier, t.unit, t.group] for c, t in contract.target_columns.items()}
-    return [contract.gate.model_dump(mode="json"), targets]
+    return [contract.gate.model_dump(mode="json"), targets, list(contract.targets)]
 
 
 STAGE = Stage("judge", "verdicts", Verdict, __name__, _reads)

@@ -7,6 +7,7 @@ The Prefect flow that calls this stands in flows/train.py, since it runs in a pr
 
 import json
 import logging
+import os
 import time
 from dataclasses import asdict
 from pathlib import Path
@@ -68,7 +69,8 @@ def _reads(contract: Contract) -> Any:
     """The recipe, how it is computed, and what the loss needs of each target."""
     targets = {c: [t.output, t.loss, t.loss_weight] for c, t in contract.target_columns.items()}
     training = contract.training.model_dump(mode="json", exclude={"engine"})
-    return [contract.recipe.model_dump(mode="json"), training, targets]
+    keras = os.environ.get("KERAS_BACKEND", "tensorflow")
+    return [contract.recipe.model_dump(mode="json"), training, targets, keras]
 
 
 STAGE = Stage("train", "candidates", Candidate, __name__, _reads)

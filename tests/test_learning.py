@@ -134,8 +134,9 @@ def test_a_bundle_answers_the_same_after_loading(
     saved: tuple[Path, pa.Table, np.ndarray],
 ) -> None:
     folder, rows, answers = saved
-    assert (load_bundle(folder).predict(rows).mean == answers).all()
-    assert (load_bundle(folder).predict(rows.to_pandas()).mean == answers).all()
+    loaded = load_bundle(folder)
+    np.testing.assert_allclose(loaded.predict(rows).mean, answers, rtol=1e-5)
+    assert (loaded.predict(rows.to_pandas()).mean == loaded.predict(rows).mean).all()
 
 
 def test_a_bundle_loads_in_another_process_with_none_of_our_dear_parts(
@@ -150,13 +151,14 @@ import sys
 import numpy as np, pyarrow.parquet as pq
 from pathlib import Path
 from tasks.learning.bundle import load_bundle
-answers = load_bundle(Path({str(folder)!r})).predict(pq.read_table({str(tmp_path / "rows.parquet")!r}))
+rows = pq.read_table({str(tmp_path / "rows.parquet")!r})
+answers = load_bundle(Path({str(folder)!r})).predict(rows)
 np.save({str(tmp_path / "answers.npy")!r}, answers.mean)
 dear = {{"prefect", "mlflow", "great_expectations", "pydantic", "duckdb"}}
 assert not dear & set(sys.modules), dear & set(sys.modules)
 """
     subprocess.run([sys.executable, "-c", program], env=surroundings({}), check=True, stderr=-3)
-    np.testing.assert_allclose(np.load(tmp_path / "answers.npy"), answers, rtol=1e-6)
+    np.testing.assert_allclose(np.load(tmp_path / "answers.npy"), answers, rtol=1e-5)
 
 
 def test_nothing_in_a_bundle_is_pickled(saved: tuple[Path, pa.Table, np.ndarray]) -> None:

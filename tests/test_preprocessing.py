@@ -120,7 +120,7 @@ def test_a_column_of_mixed_types_is_named() -> None:
     frame = small_rows().to_pandas()
     fitted = fit_preprocessing(small_contract(), small_rows())
     mixed = pd.Series([1.0, "two", *frame["x"][2:]], dtype=object)
-    with pytest.raises(ValueError, match="^x: expected"):
+    with pytest.raises(ValueError, match=r"^x: expected"):
         fitted.encode(frame.assign(x=mixed))
 
 

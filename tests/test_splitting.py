@@ -1,5 +1,6 @@
 """Splits: disjoint, exhaustive, steady from snapshot to snapshot, and apart in time."""
 
+from itertools import pairwise
 from typing import Any
 
 import duckdb
@@ -67,7 +68,7 @@ def test_splits_are_disjoint_and_exhaustive(
 def test_a_time_split_is_in_order_and_keeps_the_gap(hours: list[int], gap: int) -> None:
     found = divide({"kind": "time", "gap": f"{gap}h"}, table(hours))
     by_split = {s: [h for i, h in enumerate(hours) if found[i] == s] for s in SPLITS}
-    for earlier, later in zip(SPLITS[:-1], SPLITS[1:], strict=True):
+    for earlier, later in pairwise(SPLITS):
         if by_split[earlier] and by_split[later]:
             assert min(by_split[later]) - max(by_split[earlier]) > gap or gap == 0
             assert min(by_split[later]) > max(by_split[earlier])

@@ -17,10 +17,10 @@ from tasks.storage import Storage, home
 
 def _reads(contract: Contract) -> Any:
     features = {
-        c: f.model_dump(mode="json", include={"kind", "bounds"})
+        c: f.model_dump(mode="json", include={"kind", "bounds", "unit"})
         for c, f in contract.feature_columns.items()
     }
-    targets = {c: t.bounds for c, t in contract.target_columns.items()}
+    targets = {c: [t.bounds, t.unit] for c, t in contract.target_columns.items()}
     sections = contract.model_dump(
         mode="json", include={"key", "time", "constraints", "row_weight", "expectations"}
     )

@@ -1,0 +1,123 @@
+"""`polycast up` and what its Prefect UI shows of a run, in a real browser."""
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import time
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from flows.server import free_port
+from tests.walk import DATASET, command, polycast, surroundings, write_contract
+
+CHROMIUM = shutil.which("chromium")
+pytestmark = [
+    pytest.mark.chromium,
+    pytest.mark.skipif(
+        CHROMIUM is None and "POLYCAST_ALL_PARTS" not in os.environ,
+        reason="the system package chromium is not installed",
+    ),
+]
+
+
+@dataclass(frozen=True)
+class Team:
+    """A folder with `polycast up` running over it and one retrain that reported there."""
+
+    up: "subprocess.Popen[str]"
+    folder: Path
+    prefect: str
+    mlflow: str
+    output: str
+
+
+@pytest.fixture(scope="module")
+def team(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Team]:
+    folder = tmp_path_factory.mktemp("team")
+    write_contract(folder)
+    ports = [str(free_port()), str(free_port())]
+    words = ["up", "--prefect-port", ports[0], "--mlflow-port", ports[1]]
+    up = subprocess.Popen(
+        command(*words), cwd=folder, env=surroundings({}), stdout=subprocess.PIPE, text=True
+    )
+    assert up.stdout is not None
+    try:
+        shown = "".join(up.stdout.readline() for _ in range(3))
+        assert "Runs report here" in shown
+        result = polycast(folder, "retrain", DATASET)
+        assert result.returncode == 0, result.stdout + result.stderr
+        yield Team(up, folder, *(f"http://127.0.0.1:{p}" for p in ports), result.stdout)
+    finally:
+        if up.poll() is None:
+            up.send_signal(signal.SIGINT)
+        up.wait(60)
+        up.stdout.close()
+
+
+def page(address: str, folder: Path) -> str:
+    """Return what a headless Chromium shows at an address, as text of its document."""
+    assert CHROMIUM is not None, "the system package chromium is not installed"
+    options = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"]
+    options += ["--disable-background-networking", "--disable-component-update", "--disable-sync"]
+    options += ["--window-size=1400,1200", f"--user-data-dir={folder / 'chromium'}"]
+    result = subprocess.run(
+        [CHROMIUM, *options, "--virtual-time-budget=20000", "--dump-dom", address],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=120,
+    )
+    return re.sub(r"<[^>]+>", " ", result.stdout)
+
+
+def test_the_run_page_shows_the_run_and_its_stages_on_any_port(team: Team, tmp_path: Path) -> None:
+    address = re.search(r"Prefect UI +(http\S+/runs/flow-run/\S+)", team.output)
+    assert address is not None, team.output
+    assert address[1].startswith(team.prefect)
+    shown = page(address[1], tmp_path)
+    assert f"{DATASET}-20" in shown
+    assert "Completed" in shown
+    assert "7 Task runs" in shown
+
+
+def test_the_artifacts_page_shows_every_stages_artifact(team: Team, tmp_path: Path) -> None:
+    shown = page(f"{team.prefect}/artifacts", tmp_path)
+    for stage in ("validation", "splits", "metrics", "verdict", "publication", "report"):
+        assert f"nyc-slice-{stage}" in shown
+
+
+def test_the_mlflow_server_knows_the_champion(team: Team) -> None:
+    query = f"api/2.0/mlflow/registered-models/alias?name={DATASET}&alias=champion"
+    with urllib.request.urlopen(f"{team.mlflow}/{query}", timeout=30) as answer:
+        assert b'"version": "1"' in answer.read()
+
+
+def test_a_taken_port_is_told_in_one_sentence(team: Team) -> None:
+    port = team.prefect.rsplit(":", 1)[1]
+    result = polycast(team.folder, "up", "--prefect-port", port)
+    assert result.returncode == 1
+    assert f"port {port} is taken: choose another with --prefect-port" in result.stderr
+
+
+def test_ctrl_c_stops_what_was_started(team: Team) -> None:
+    team.up.send_signal(signal.SIGINT)
+    assert team.up.wait(60) == 0
+    for address in (team.prefect, team.mlflow):
+        deadline = time.monotonic() + 20
+        while time.monotonic() < deadline and _answers(address):
+            time.sleep(0.2)
+        assert not _answers(address)
+
+
+def _answers(address: str) -> bool:
+    try:
+        urllib.request.urlopen(address, timeout=2).close()
+    except OSError:
+        return False
+    return True
