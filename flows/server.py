@@ -6,6 +6,7 @@ process ends.
 """
 
 import json
+import logging
 import os
 import socket
 import subprocess
@@ -117,6 +118,8 @@ def _temporary() -> Iterator[str]:
     command = ["uvicorn", "--factory", "prefect.server.api.server:create_app"]
     options = ["--host", HOST, "--port", str(port), "--log-level", "error"]
     environment = os.environ | {"PREFECT_UI_ENABLED": "0"}
+    news = {"stage": "starting a temporary Prefect server", "state": "started"}
+    logging.getLogger("polycast").info("starting a temporary Prefect server", extra=news)
     with guarded([*command, *options], log, environment) as process:
         address = f"http://{HOST}:{port}/api"
         wait_for(process, f"{address}/health", log)

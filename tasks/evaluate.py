@@ -182,6 +182,21 @@ def metric_rows(contract: Contract, scores: Scores) -> list[dict[str, Any]]:
     ]
 
 
+def group_rows(contract: Contract, scores: Scores) -> list[dict[str, Any]]:
+    """Return the scores of each target group and vector, model by model.
+
+    Groups whose targets differ in unit have none: nothing is averaged over units.
+    """
+    rows = []
+    for group, targets in contract.groups().items():
+        units = {contract.target_columns[t].unit for t in targets}
+        for model in scores.models if len(units) == 1 else ():
+            found = {m: scores.of_group(model, targets, m) for m in ("mae", "rmse", "r2")}
+            shown = {m.upper(): None if v is None else round(v, 4) for m, v in found.items()}
+            rows.append({"group": group, "unit": min(units), "model": model, **shown})
+    return rows
+
+
 def _reads(contract: Contract) -> Any:
     return [
         contract.registered_model,
@@ -214,4 +229,7 @@ def evaluate(contract: Contract, candidate: Candidate, shards: Shards) -> Scores
         work=lambda folder: evaluate_candidate(contract, candidate, key[1] or None, folder),
     )
     table(f"{contract.dataset}-metrics", metric_rows(contract, scores), "Errors on the test rows")
+    groups = group_rows(contract, scores)
+    if groups:
+        table(f"{contract.dataset}-groups", groups, "Errors of target groups on the test rows")
     return scores

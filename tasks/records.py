@@ -4,6 +4,8 @@ Every record knows where its files lie (`place`, relative to the storage root) a
 what it holds (`hash`); the stage that comes next names its own work by that hash.
 """
 
+import math
+from collections.abc import Iterable
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
@@ -151,6 +153,18 @@ class Scores(Record):
         found = [getattr(s, metric) for s in self.scores if (s.model, s.target) == (model, target)]
         known = [v for v in found if v is not None]
         return sum(known) / len(known) if known else None
+
+    def of_group(self, model: str, targets: Iterable[str], metric: Metric) -> float | None:
+        """Return a model's metric over targets that share a unit, None where one is undefined.
+
+        The mean over the targets; for rmse the root of the mean of the squares.
+        """
+        values = [self.of(model, target, metric) for target in targets]
+        known = [v for v in values if v is not None]
+        if not values or len(known) < len(values):
+            return None
+        power = 2 if metric == "rmse" else 1
+        return math.pow(sum(v**power for v in known) / len(known), 1 / power)
 
     @property
     def models(self) -> tuple[str, ...]:
