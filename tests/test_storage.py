@@ -1,0 +1,170 @@
+"""A place is whole when its manifest is there; nothing else is ever read."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tasks.storage import MANIFEST, BrokenWork, Storage
+from tests.walk import surroundings
+
+PLACE = "things/small/key"
+
+
+def put(storage: Storage, text: str = "content") -> None:
+    """Write one file and a record at PLACE."""
+    with storage.write(PLACE) as work:
+        (work.folder / "deep").mkdir()
+        (work.folder / "deep" / "file.txt").write_text(text, "utf-8")
+        work.record = {"text": text}
+
+
+@pytest.fixture(scope="module")
+def s3() -> Iterator[str]:
+    """Start an S3 server on loopback; return the address of a root in a bucket of it."""
+    from moto.server import ThreadedMotoServer
+
+    server = ThreadedMotoServer("127.0.0.1", port=0)
+    server.start()
+    host, port = server.get_host_and_port()
+    kept = dict(os.environ)
+    os.environ.update(
+        AWS_ENDPOINT_URL=f"http://{host}:{port}",
+        AWS_ACCESS_KEY_ID="testing",
+        AWS_SECRET_ACCESS_KEY="testing",
+        AWS_DEFAULT_REGION="us-east-1",
+    )
+    for name in ("AWS_CA_BUNDLE", "REQUESTS_CA_BUNDLE"):
+        os.environ.pop(name, None)
+    import s3fs
+
+    s3fs.S3FileSystem().mkdir("bucket")
+    yield "s3://bucket/prefix"
+    server.stop()
+    os.environ.clear()
+    os.environ.update(kept)
+
+
+@pytest.fixture(params=["folder", "s3"])
+def root(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """Return a fresh storage root: a folder, or an address on S3."""
+    if request.param == "folder":
+        return str(tmp_path / "root")
+    return f"{request.getfixturevalue('s3')}/{tmp_path.name}"
+
+
+def test_what_was_written_is_found_and_fetched(root: str) -> None:
+    put(Storage(root))
+    again = Storage(root)
+    manifest = again.manifest(PLACE)
+    assert manifest is not None
+    assert manifest["record"] == {"text": "content"}
+    assert (again.fetch(PLACE) / "deep" / "file.txt").read_text("utf-8") == "content"
+    assert again.places("things/small") == [PLACE]
+
+
+def test_a_place_that_nothing_was_written_to_is_absent(root: str) -> None:
+    storage = Storage(root)
+    assert storage.manifest(PLACE) is None
+    assert storage.places("things") == []
+    with pytest.raises(BrokenWork, match="is not complete"):
+        storage.fetch(PLACE)
+
+
+@pytest.mark.parametrize("damage", ["cut", "edited", "emptied"])
+def test_a_damaged_manifest_reads_as_absent(root: str, damage: str) -> None:
+    storage = Storage(root)
+    put(storage)
+    path = f"{storage.path}/{PLACE}/{MANIFEST}"
+    text = storage.fs.cat_file(path)
+    new = {"cut": text[:-20], "edited": text.replace(b"content", b"CONTENT"), "emptied": b""}
+    storage.fs.pipe_file(path, new[damage])
+    assert Storage(root).manifest(PLACE) is None
+
+
+def test_a_file_that_changed_is_refused(root: str) -> None:
+    storage = Storage(root)
+    put(storage)
+    manifest = storage.manifest(PLACE)
+    assert manifest is not None
+    file = f"{storage.path}/{PLACE}/{manifest['attempt']}/deep/file.txt"
+    storage.fs.pipe_file(file, b"CONTENT")
+    with pytest.raises(BrokenWork, match="differs from its manifest"):
+        Storage(root).fetch(PLACE)
+
+
+def test_a_missing_file_makes_its_place_absent(root: str) -> None:
+    storage = Storage(root)
+    put(storage)
+    manifest = storage.manifest(PLACE)
+    assert manifest is not None
+    storage.fs.rm_file(f"{storage.path}/{PLACE}/{manifest['attempt']}/deep/file.txt")
+    storage.fs.invalidate_cache()
+    assert Storage(root).manifest(PLACE) is None
+
+
+def test_a_writer_that_fails_leaves_nothing(tmp_path: Path) -> None:
+    storage = Storage(str(tmp_path))
+
+    def fail() -> None:
+        with storage.write(PLACE) as work:
+            (work.folder / "half.txt").write_text("half", "utf-8")
+            raise RuntimeError("on the way")
+
+    with pytest.raises(RuntimeError, match="on the way"):
+        fail()
+    assert storage.manifest(PLACE) is None
+    assert not [f for f in tmp_path.rglob("*") if f.is_file()]
+
+
+def test_a_killed_writer_is_never_read_and_the_next_one_clears_it_away(tmp_path: Path) -> None:
+    program = f"""
+import time
+from tasks.storage import Storage
+with Storage({str(tmp_path)!r}).write({PLACE!r}) as work:
+    (work.folder / "half.txt").write_text("half")
+    print("ready", flush=True)
+    time.sleep(60)
+"""
+    writer = subprocess.Popen(
+        [sys.executable, "-c", program],
+        env=surroundings({}),
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert writer.stdout is not None
+    assert writer.stdout.readline() == "ready\n"
+    os.kill(writer.pid, signal.SIGKILL)
+    writer.wait()
+    writer.stdout.close()
+    storage = Storage(str(tmp_path))
+    assert list(tmp_path.rglob("half.txt"))
+    assert storage.manifest(PLACE) is None
+    put(storage)
+    assert not list(tmp_path.rglob("half.txt"))
+    assert storage.fetch(PLACE).is_dir()
+
+
+def test_two_writers_of_one_place_do_not_mix(root: str) -> None:
+    first, second = Storage(root), Storage(root)
+    with first.write(PLACE) as one, second.write(PLACE) as two:
+        (one.folder / "file.txt").write_text("one", "utf-8")
+        (two.folder / "file.txt").write_text("two", "utf-8")
+        one.record, two.record = {"by": "one"}, {"by": "two"}
+    found = Storage(root)
+    manifest = found.manifest(PLACE)
+    assert manifest is not None
+    text = (found.fetch(PLACE) / "file.txt").read_text("utf-8")
+    assert manifest["record"] == {"by": text}
+
+
+def test_a_manifest_says_when_it_was_written(tmp_path: Path) -> None:
+    put(Storage(str(tmp_path)))
+    content = json.loads((tmp_path / PLACE / MANIFEST).read_text("utf-8"))
+    assert content["written"].startswith(time.strftime("%Y-", time.gmtime()))
