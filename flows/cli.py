@@ -237,7 +237,8 @@ def _show(contract: "Contract", run: "Run", fresh: bool) -> None:
         show_run(console, contract, run, _links(run))
     elif run.publication.version:
         console.print(
-            f"[bold green]Already up to date[/]: {run.publication.summary}, from run {run.id}"
+            f"[bold green]Already up to date[/]: {run.publication.summary}, from run {run.id}",
+            soft_wrap=True,
         )
         look_next(console, _links(run))
     else:

@@ -1,0 +1,128 @@
+"""Ingest: every way a source can be wrong is told; rows come sorted, numbered and repeatable."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from data_contracts.contract import Contract
+from tasks.errors import DataError
+from tasks.ingest import locate, take_snapshot
+from tests.builders import small_contract, small_rows
+
+
+def contract_of(file: Path, query: str | None = None, kind: str = "parquet") -> Contract:
+    source = {"kind": kind, "path": str(file)} | ({"query": query} if query else {})
+    return small_contract(source=source)
+
+
+def written(folder: Path, rows: pa.Table | None = None) -> Path:
+    file = folder / "source.parquet"
+    pq.write_table(small_rows().drop_columns("_row") if rows is None else rows, file)
+    return file
+
+
+def snapshot(contract: Contract, folder: Path) -> pa.Table:
+    folder.mkdir(exist_ok=True)
+    take_snapshot(contract, locate(contract), folder)
+    return pq.read_table(folder / "rows.parquet")
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"is missing: no file at .*nowhere\.parquet"):
+        locate(contract_of(tmp_path / "nowhere.parquet"))
+
+
+def test_an_empty_file_is_named(tmp_path: Path) -> None:
+    (tmp_path / "empty.parquet").touch()
+    with pytest.raises(DataError, match=r"is empty: .*has no bytes"):
+        locate(contract_of(tmp_path / "empty.parquet"))
+
+
+@pytest.mark.parametrize("keep", [0.1, 0.5, 0.99])
+def test_a_parquet_file_that_is_cut_is_unreadable(tmp_path: Path, keep: float) -> None:
+    file = written(tmp_path)
+    file.write_bytes(file.read_bytes()[: int(file.stat().st_size * keep)])
+    with pytest.raises(DataError, match="cannot be read"):
+        snapshot(contract_of(file), tmp_path / "out")
+
+
+def test_bytes_that_are_no_csv_are_unreadable(tmp_path: Path) -> None:
+    file = tmp_path / "rows.csv"
+    file.write_bytes(bytes(range(256)) * 40)
+    with pytest.raises(DataError, match="cannot be read"):
+        snapshot(contract_of(file, kind="csv"), tmp_path / "out")
+
+
+def test_a_csv_reads_its_texts_for_missing(tmp_path: Path) -> None:
+    file = tmp_path / "rows.csv"
+    file.write_text("id,x\n1,2.5\n2,NA\n3,\n", "utf-8")
+    rows = snapshot(contract_of(file, kind="csv"), tmp_path / "out")
+    assert rows["x"].to_pylist() == [2.5, None, None]
+
+
+def test_a_renamed_column_is_told_with_what_the_source_has(tmp_path: Path) -> None:
+    file = written(tmp_path)
+    with pytest.raises(DataError, match="does not fit") as error:
+        snapshot(contract_of(file, "SELECT id, xx FROM source"), tmp_path / "out")
+    assert '"angle"' in str(error.value)
+    assert "rename the column in source.query" in str(error.value)
+
+
+def test_a_query_that_is_no_sql_is_told(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="not valid SQL"):
+        snapshot(contract_of(written(tmp_path), "SELEKT 1"), tmp_path / "out")
+
+
+def test_a_query_cannot_read_another_file(tmp_path: Path) -> None:
+    other = tmp_path / "secret.csv"
+    other.write_text("a\n1\n", "utf-8")
+    query = f"SELECT * FROM read_csv('{other}')"
+    with pytest.raises(DataError, match=r"disabled|not allowed|Permission"):
+        snapshot(contract_of(written(tmp_path), query), tmp_path / "out")
+
+
+def test_rows_come_in_order_of_the_key_and_numbered(tmp_path: Path) -> None:
+    shuffled = small_rows().drop_columns("_row").take(np.random.default_rng(0).permutation(200))
+    rows = snapshot(contract_of(written(tmp_path, shuffled)), tmp_path / "out")
+    assert rows["id"].to_pylist() == list(range(200))
+    assert rows["_row"].to_pylist() == list(range(200))
+
+
+def test_the_same_rows_give_the_same_bytes(tmp_path: Path) -> None:
+    rows = small_rows().drop_columns("_row")
+    order = np.random.default_rng(1).permutation(len(rows))
+    for name, table in (("one", rows), ("two", rows.take(order))):
+        (tmp_path / name).mkdir()
+        snapshot(contract_of(written(tmp_path / name, table)), tmp_path / name / "out")
+    one, two = ((tmp_path / n / "out" / "rows.parquet").read_bytes() for n in ("one", "two"))
+    assert one == two
+
+
+def test_nan_is_a_missing_value(tmp_path: Path) -> None:
+    rows = pa.table({"id": [1, 2], "x": pa.array([np.nan, 1.0])})
+    assert snapshot(contract_of(written(tmp_path, rows)), tmp_path / "out")["x"].null_count == 1
+
+
+def test_a_source_of_no_rows_is_a_snapshot_of_no_rows(tmp_path: Path) -> None:
+    rows = small_rows().drop_columns("_row").slice(0, 0)
+    assert len(snapshot(contract_of(written(tmp_path, rows)), tmp_path / "out")) == 0
+
+
+@pytest.mark.parametrize("name", ['a"b', "a'; DROP TABLE source; --", "größe °C", " ", "select"])
+def test_a_hostile_column_name_is_only_a_name(tmp_path: Path, name: str) -> None:
+    rows = pa.table({"id": [2, 1], name: [1.0, 2.0]})
+    contract = small_contract(
+        source={"kind": "parquet", "path": str(written(tmp_path, rows))}, key=["id", name]
+    )
+    assert snapshot(contract, tmp_path / "out")[name].to_pylist() == [2.0, 1.0]
+
+
+@pytest.mark.parametrize("name", ["_row", "_reasons"])
+def test_a_name_that_polycast_uses_itself_is_refused(tmp_path: Path, name: str) -> None:
+    rows: Any = pa.table({"id": [1], name: [1]})
+    with pytest.raises(DataError, match=f"yields {name}"):
+        snapshot(contract_of(written(tmp_path, rows)), tmp_path / "out")

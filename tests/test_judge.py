@@ -1,0 +1,158 @@
+"""The gate: every rule to pass or fail with its numbers, per target and tier."""
+
+from typing import Any
+
+import pytest
+
+from data_contracts.contract import Contract
+from tasks.evaluate import group_rows
+from tasks.judge import judge_scores, verdict_markdown
+from tasks.records import Candidate, Checked, Ruling, Score, Scores, Shards, Snapshot, Verdict
+from tests.builders import small_contract
+
+CHECKED = Checked(
+    snapshot=Snapshot(rows=1, columns={}, source=""), rows=1, quarantined=0, expectations=0
+)
+CANDIDATE = Candidate(
+    shards=Shards(checked=CHECKED, folds=(), targets=("a", "b")),
+    members=1,
+    parameters=1,
+    epochs=1,
+    best_epoch=1,
+    validation_loss=0.0,
+    train_seconds=0.0,
+    device="cpu",
+)
+
+
+def scores(**rmse: tuple[float | None, float | None]) -> Scores:
+    """Return scores of targets a and b by model; R² of nothing where the truth is constant."""
+    found = [
+        Score(fold=0, model=m, target=t, rows=9, mae=v / 2, rmse=v, r2=None, skill={})
+        for m, values in rmse.items()
+        for t, v in zip(("a", "b"), values, strict=True)
+        if v is not None
+    ]
+    return Scores(candidate=CANDIDATE, scores=tuple(found))
+
+
+def judged(rule: dict[str, Any], found: Scores, **changes: Any) -> Verdict:
+    """Return the verdict of one rule."""
+    return judge_scores(contract(rule, **changes), found)
+
+
+def contract(rule: dict[str, Any], **changes: Any) -> Contract:
+    return small_contract(gate={"rules": [rule]}, **changes)
+
+
+def only(verdict: Verdict, target: str) -> Ruling:
+    return next(r for r in verdict.rulings if r.target == target)
+
+
+def test_an_absolute_rule_tells_value_limit_and_unit() -> None:
+    rule = {"rule": "absolute", "metric": "rmse", "targets": ["a"], "at_most": 2.0}
+    assert judged(rule, scores(candidate=(2.0, 9.0))).outcome == "pass"
+    failed = judged(rule, scores(candidate=(2.5, 9.0)))
+    assert failed.outcome == "fail"
+    assert only(failed, "a").reason == "rmse 2.5 K, limit 2 K"
+
+
+def test_an_undefined_metric_fails_and_says_why() -> None:
+    rule = {"rule": "absolute", "metric": "r2", "targets": ["a"], "at_least": 0.5}
+    verdict = judged(rule, scores(candidate=(1.0, 1.0)))
+    assert verdict.outcome == "fail"
+    assert "does not vary" in only(verdict, "a").reason
+
+
+@pytest.mark.parametrize(("value", "outcome"), [(9.0, "pass"), (9.01, "fail")])
+def test_a_baseline_rule_asks_for_its_share_below(value: float, outcome: str) -> None:
+    rule = {"rule": "baseline", "baseline": "ridge", "by": 0.1, "targets": ["a"]}
+    assert judged(rule, scores(candidate=(value, 1.0), ridge=(10.0, 1.0))).outcome == outcome
+
+
+def test_a_tie_with_a_baseline_is_not_below_it() -> None:
+    rule = {"rule": "baseline", "baseline": "ridge", "targets": ["a"]}
+    assert judged(rule, scores(candidate=(1.0, 1.0), ridge=(1.0, 1.0))).outcome == "fail"
+
+
+def test_a_baseline_without_an_answer_neither_blocks_nor_fails() -> None:
+    rule = {"rule": "baseline", "baseline": "persistence", "by": 0.5}
+    verdict = judged(rule, scores(candidate=(1.0, 1.0), persistence=(4.0, None)))
+    assert verdict.outcome == "pass"
+    assert "nothing to say" in only(verdict, "b").reason
+
+
+def test_a_minor_target_warns_and_does_not_block() -> None:
+    rule = {"rule": "absolute", "metric": "rmse", "at_most": 2.0}
+    targets = {"a": {"unit": "K", "tier": "minor"}, "b": {"unit": "Pa"}}
+    verdict = judged(rule, scores(candidate=(5.0, 1.0)), targets=targets)
+    assert verdict.outcome == "pass"
+    assert not only(verdict, "a").passed
+    assert "| ⚠ |" in verdict_markdown(contract(rule, targets=targets), verdict)
+
+
+CHAMPION = {"rule": "champion", "margin": 0.02}
+
+
+def test_the_first_candidate_has_no_champion_to_beat() -> None:
+    verdict = judged(CHAMPION, scores(candidate=(1.0, 1.0)))
+    assert verdict.outcome == "pass"
+    assert verdict.rulings[0].reason == "there is no champion yet"
+
+
+def test_a_tie_with_the_champion_does_not_promote() -> None:
+    found = scores(candidate=(1.0, 2.0), champion=(1.0, 2.0))
+    assert judged(CHAMPION, found).outcome == "fail"
+
+
+def test_a_target_beyond_the_margin_blocks_however_much_another_gains() -> None:
+    found = scores(candidate=(1.03, 0.5), champion=(1.0, 1.0))
+    verdict = judged(CHAMPION, found)
+    assert verdict.outcome == "fail"
+    assert not only(verdict, "a").passed
+    assert only(verdict, "b").passed
+
+
+def test_losses_within_the_margin_do_not_add_up() -> None:
+    found = scores(candidate=(1.015, 0.999), champion=(1.0, 1.0))
+    verdict = judged(CHAMPION, found)
+    assert verdict.outcome == "fail"
+    assert [r.target for r in verdict.rulings if not r.passed] == ["all"]
+
+
+def test_better_on_the_whole_within_the_margin_passes() -> None:
+    found = scores(candidate=(1.015, 0.9), champion=(1.0, 1.0))
+    assert judged(CHAMPION, found).outcome == "pass"
+
+
+def test_only_the_targets_that_the_champion_has_are_compared_with_it() -> None:
+    found = scores(candidate=(0.9, 5.0), champion=(1.0, None))
+    verdict = judged(CHAMPION, found)
+    assert verdict.outcome == "pass"
+    assert {r.target for r in verdict.rulings} == {"a", "all"}
+
+
+def test_a_groups_name_spreads_to_its_targets() -> None:
+    rule = {"rule": "absolute", "metric": "rmse", "targets": ["both"], "at_most": 2.0}
+    target = {"unit": "K", "group": "both"}
+    changes: dict[str, Any] = {"targets": {"a": target, "b": target}, "target_groups": {"both": {}}}
+    verdict = judged(rule, scores(candidate=(1.0, 1.0)), **changes)
+    assert [r.target for r in verdict.rulings] == ["a", "b"]
+
+
+def test_a_group_of_one_unit_has_scores_and_one_of_two_units_has_none() -> None:
+    found = scores(candidate=(3.0, 4.0))
+    target = {"unit": "K", "group": "both"}
+    one = small_contract(targets={"a": target, "b": target}, target_groups={"both": {}})
+    assert group_rows(one, found)[0]["RMSE"] == pytest.approx(12.5**0.5, abs=1e-4)
+    two = small_contract(
+        targets={"a": target, "b": target | {"unit": "Pa"}}, target_groups={"both": {}}
+    )
+    assert group_rows(two, found) == []
+
+
+def test_the_markdown_shows_failed_rulings_first() -> None:
+    found = scores(candidate=(1.03, 0.5), champion=(1.0, 1.0))
+    lines = verdict_markdown(contract(CHAMPION), judged(CHAMPION, found)).splitlines()
+    assert lines[0] == "# small: fail"
+    assert lines[4].startswith("| ✘ |")
