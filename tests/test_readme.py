@@ -70,15 +70,21 @@ def test_the_example_contract_loads_and_its_data_keep_it(tmp_path: Path) -> None
     assert "plant keeps its contract" in result.stdout
 
 
-def test_the_tree_names_only_what_there_is() -> None:
+def test_the_tree_names_every_file_and_nothing_else() -> None:
     tree = README.split("## The tree")[1].split("```")[1].splitlines()[1:]
-    folder = ""
+    named: set[Path] = set()
+    folders: list[str] = []
     for line in tree:
         name = line.split()[0]
-        if not line.startswith(" "):
-            folder = name
-        path = ROOT / folder / (name if line.startswith(" ") else "")
-        assert path.exists(), path
+        depth = (len(line) - len(line.lstrip())) // 2
+        folders[depth:] = [name]
+        if not name.endswith("/"):
+            named.add(ROOT / "".join(folders))
+    tops = ("data_contracts", "tasks", "flows", "deployments")
+    files = {f for top in tops for f in (ROOT / top).rglob("*") if f.is_file()}
+    unnamed = ("__init__.py", "py.typed")
+    files = {f for f in files if f.name not in unnamed and "__pycache__" not in f.parts}
+    assert named == files
 
 
 def test_the_deployment_names_a_flow_that_can_be_imported() -> None:
