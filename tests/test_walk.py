@@ -143,6 +143,16 @@ rows = model.input_example.copy()
 rows.loc[rows.index[0], "origin"] = "nowhere"
 rows.loc[rows.index[1], "origin"] = None
 rows.loc[rows.index[2], "temp_change_1h"] = float("nan")
+raw = pd.read_parquet({str(next(walk.state("snapshots").rglob("rows.parquet")))!r})
+assert len(model.predict(raw)) == len(raw)
+raw = raw.head(5).assign(wind_dir=[0, 1, 2, 3, 4], temp=None, origin=pd.Categorical(["EWR"] * 5))
+assert model.predict(raw).notna().all().all()
+try:
+    model.predict(raw.assign(dewp="damp"))
+except Exception as error:
+    assert "dewp: expected numbers, came text such as 'damp'" in str(error), error
+else:
+    raise AssertionError("text was taken for a number")
 answers = model.predict(rows)
 assert list(answers.columns)[0] == "temp_ahead", answers.columns
 assert answers.notna().all().all()

@@ -1,9 +1,13 @@
-"""The published model's signature and input example: raw columns in, targets out."""
+"""The published model's signature and input example: raw columns in, targets out.
+
+The inputs have no type there, only names: MLflow would refuse whole numbers in a column of
+decimals, times with a zone, and labels that are not text. The model looks at the types itself,
+and names the column that it cannot read.
+"""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from data_contracts.columns import CategoricalFeature, TimestampFeature
 from data_contracts.contract import Contract
 from tasks.database import columns, connect, literal
 
@@ -15,47 +19,35 @@ EXAMPLE_ROWS = 5
 
 
 def signature(contract: Contract) -> "ModelSignature":
-    """Return MLflow's signature: features by their raw types, targets as doubles."""
+    """Return MLflow's signature: raw columns of any type in, targets as doubles out."""
     from mlflow.models import ModelSignature
-    from mlflow.types.schema import ColSpec, Schema
+    from mlflow.types.schema import AnyType, ColSpec, Schema
 
-    inputs: list[Any] = [ColSpec(kind, column) for column, kind in raw_columns(contract).items()]
+    untyped: Any = AnyType
+    inputs: list[Any] = [ColSpec(untyped(), column) for column in raw_columns(contract)]
     outputs: list[Any] = [ColSpec("double", column) for column in contract.target_columns]
     return ModelSignature(Schema(inputs), Schema(outputs))
 
 
-def raw_columns(contract: Contract) -> dict[str, str]:
-    """Return the raw columns that a prediction needs, with MLflow's name of their type."""
-    found = {column: _kind(f) for column, f in contract.feature_columns.items()}
-    for target, present in contract.present_columns.items():
-        if contract.target_columns[target].transform == "change":
-            found.setdefault(present, "double")
-    return found
-
-
-def _kind(feature: Any) -> str:
-    match feature:
-        case CategoricalFeature():
-            return "string"
-        case TimestampFeature():
-            return "datetime"
-        case _:
-            return "double"
+def raw_columns(contract: Contract) -> list[str]:
+    """Return the raw columns that a prediction needs, each once."""
+    presents = (
+        present
+        for target, present in contract.present_columns.items()
+        if contract.target_columns[target].transform == "change"
+    )
+    return list(dict.fromkeys([*contract.feature_columns, *presents]))
 
 
 def input_example(contract: Contract, rows: Path) -> "pd.DataFrame":
-    """Return the newest raw rows of the snapshot in the signature's types."""
-    kinds = raw_columns(contract)
+    """Return the newest raw rows of the snapshot, times as text in ISO 8601."""
+    import pandas as pd
+
     with connect([rows]) as database:
         frame = database.execute(
-            f"SELECT {columns(list(kinds))} FROM read_parquet({literal(str(rows))}) "
+            f"SELECT {columns(raw_columns(contract))} FROM read_parquet({literal(str(rows))}) "
             f"ORDER BY _row DESC LIMIT {EXAMPLE_ROWS}"
         ).df()
-    for column, kind in kinds.items():
-        if kind == "double":
-            frame[column] = frame[column].astype("float64")
-        elif kind == "datetime" and frame[column].dt.tz is not None:
-            frame[column] = frame[column].dt.tz_convert("UTC").dt.tz_localize(None)
-        elif kind == "string":
-            frame[column] = frame[column].astype(object)
+    for column in frame.select_dtypes(["datetime", "datetimetz"]).columns:
+        frame[column] = [pd.Timestamp(t).isoformat() for t in frame[column]]
     return frame
