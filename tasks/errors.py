@@ -6,12 +6,17 @@ class DataError(Exception):
 
 
 class Breach(DataError):
-    """Data that was read and breaks the contract. `broken` lists the broken expectations."""
+    """Data that was read and breaks the contract.
 
-    def __init__(self, broken: tuple[str, ...]) -> None:
+    `broken` lists the broken expectations; `docs` is where the data docs lie.
+    """
+
+    def __init__(self, broken: tuple[str, ...], docs: str) -> None:
         self.broken = broken
+        self.docs = docs
+        count = "an expectation" if len(broken) == 1 else f"{len(broken)} expectations"
         lines = "\n".join(f"  - {b}" for b in broken)
-        super().__init__(f"the data breaks {len(broken)} expectation(s):\n{lines}")
+        super().__init__(f"the data breaks {count}:\n{lines}\n  data docs: {docs}")
 
-    def __reduce__(self) -> tuple[type["Breach"], tuple[tuple[str, ...]]]:
-        return (Breach, (self.broken,))
+    def __reduce__(self) -> tuple[type["Breach"], tuple[tuple[str, ...], str]]:
+        return (Breach, (self.broken, self.docs))

@@ -34,11 +34,11 @@ Model = Callable[[pa.Table], Values]
 def read_test_rows(contract: Contract, rows: Path, splits: Path, fold: int) -> pa.Table:
     """Return the raw test rows of a fold with `_row`, in order."""
     names = columns(["_row", *contract.columns()])
+    own = f"SELECT _row FROM read_parquet({literal(str(splits))}) WHERE fold_{fold} = 'test'"
     with connect([rows, splits]) as database:
         return database.sql(
-            f"SELECT {names} FROM read_parquet({literal(str(rows))}) AS raw "
-            f"JOIN read_parquet({literal(str(splits))}) AS splits USING (_row) "
-            f"WHERE fold_{fold} = 'test' ORDER BY _row"
+            f"SELECT {names} FROM read_parquet({literal(str(rows))}) "
+            f"WHERE _row IN ({own}) ORDER BY _row"
         ).to_arrow_table()
 
 
@@ -79,12 +79,14 @@ def score_fold(
 ) -> tuple[list[Score], pa.Table]:
     """Return the scores of every model on a fold's test rows, and their predictions.
 
-    Raises DataError where a target is observed in no test row.
+    Raises DataError where a target is observed in no test row that all can answer, and where
+    the candidate has no answer to a row: it must not be scored on the others alone.
     """
     targets = list(contract.target_columns)
     weight = numbers(rows, contract.row_weight) if contract.row_weight else None
     truth = {t: numbers(rows, t) for t in targets}
     predicted = {name: model(rows) for name, model in models.items()}
+    _answered(rows, predicted["candidate"])
     scores: list[Score] = []
     for i, target in enumerate(targets):
         if np.isnan(truth[target]).all():
@@ -94,11 +96,26 @@ def score_fold(
     return scores, _predictions(contract, rows, fold, truth, predicted)
 
 
+def _answered(rows: pa.Table, answers: Values) -> None:
+    lost = np.flatnonzero(~np.isfinite(answers).all(axis=1))
+    if lost.size:
+        raise DataError(
+            f"the candidate has no finite answer to {lost.size:,} of {len(rows):,} test rows, "
+            f"first to _row {rows.column('_row')[int(lost[0])]}: look for extreme values there, "
+            "and give the features bounds"
+        )
+
+
 def _score(
     fold: int, target: str, truth: Values, predicted: dict[str, Values], weight: Values | None
 ) -> list[Score]:
     """Score one target on the rows where the truth is known and every model has an answer."""
     common = ~np.isnan(truth) & ~np.any([np.isnan(p) for p in predicted.values()], axis=0)
+    if not (common & (True if weight is None else weight > 0)).any():
+        raise DataError(
+            f"no test row that counts has both {target} and an answer of each of "
+            f"{', '.join(predicted)}: no verdict can be reached"
+        )
     masked = np.where(common, truth, np.nan)
     found = {m: errors(masked, p, weight) for m, p in predicted.items()}
     baselines = [m for m in found if m not in ("candidate", "champion")]

@@ -49,7 +49,7 @@ def take_snapshot(contract: Contract, source: Path, folder: Path) -> Snapshot:
         try:
             database.execute(f"CREATE VIEW source AS SELECT * FROM {reader}")
             order = _order(database, contract)
-            rows = f"SELECT * FROM ({contract.source.query or 'FROM source'}) ORDER BY {order}"
+            rows = f"SELECT * FROM ({_query(contract)}) ORDER BY {order}"
             stream = database.sql(rows).to_arrow_reader(BATCH_ROWS)
             count, types = _write(stream, folder / "rows.parquet")
         except (duckdb.BinderException, duckdb.CatalogException) as error:
@@ -69,10 +69,15 @@ def _reader(contract: Contract, source: Path) -> str:
     return f"read_csv({literal(str(source))}, nullstr = [{missing}], header = true)"
 
 
+def _query(contract: Contract) -> str:
+    """Return the query so that it can stand in brackets: it may end in `;` or in a comment."""
+    query = contract.source.query or "FROM source"
+    return f"{query.rstrip().removesuffix(';')}\n"
+
+
 def _order(database: "duckdb.DuckDBPyConnection", contract: Contract) -> str:
     """Return the key columns, those that the query really has: validation names the rest."""
-    query = contract.source.query or "FROM source"
-    have = {row[0] for row in database.execute(f"DESCRIBE ({query})").fetchall()}
+    have = {row[0] for row in database.execute(f"DESCRIBE ({_query(contract)})").fetchall()}
     return columns([c for c in contract.key if c in have]) or "ALL"
 
 

@@ -21,9 +21,20 @@ TINY = 1e-300
 def judge_scores(contract: Contract, scores: Scores) -> Verdict:
     """Return the verdict: fail where a ruling that blocks does not hold."""
     rulings = [r for rule in contract.gate.rules for r in _judge(contract, scores, rule)]
+    rulings += _unanswered(contract, scores)
     blocked = any(r.blocks and not r.passed for r in rulings)
     outcome: Outcome = "fail" if blocked else "pass"
     return Verdict(scores=scores, outcome=outcome, rulings=tuple(rulings))
+
+
+def _unanswered(contract: Contract, scores: Scores) -> list[Ruling]:
+    """Return a failed ruling for each target that the candidate has no score on."""
+    reason = "the candidate has no score on this target"
+    return [
+        _ruling(contract, "every target is answered", target, False, None, None, reason)
+        for target in contract.target_columns
+        if scores.of("candidate", target, "rmse") is None
+    ]
 
 
 def _judge(contract: Contract, scores: Scores, rule: Rule) -> list[Ruling]:
@@ -90,7 +101,8 @@ def _champion(
     loss within the margin each night would add up.
     """
     words = f"{rule.metric} at most {rule.margin:.0%} above the champion's"
-    shared = [t for t in targets if scores.of("champion", t, rule.metric) is not None]
+    both = ("champion", "candidate")
+    shared = [t for t in targets if None not in {scores.of(m, t, rule.metric) for m in both}]
     if not shared:
         reason = scores.champion_note or "there is no champion yet"
         return [_ruling(contract, words, "all", True, None, None, reason, blocks=False)]

@@ -68,7 +68,9 @@ def _write_fold(contract: Contract, database: Any, counts: dict[str, int], folde
 def _rows(contract: Contract, database: Any, split: str) -> Iterator[pa.RecordBatch]:
     """Yield a split's raw rows in order, in batches; one empty batch where there are none."""
     names = columns(contract.columns())
-    query = f"SELECT {names} FROM kept JOIN splits USING (_row) WHERE split = ? ORDER BY _row"
+    # No join: a column of the user's may be called `split` too.
+    own = "SELECT _row FROM splits WHERE split = ?"
+    query = f"SELECT {names} FROM kept WHERE _row IN ({own}) ORDER BY _row"
     reader = database.sql(query, params=[split]).to_arrow_reader(BATCH_ROWS)
     batches = iter(reader)
     first = next(batches, None)

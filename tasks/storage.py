@@ -2,8 +2,8 @@
 
 A piece of work is a folder (`place`) with a manifest that names its files with checksums. The
 manifest is written last and checks itself: without a whole one, nothing of the place is ever
-read. Files lie in an attempt folder of their own, so that two writers never mix and nothing
-relies on renaming.
+read. Files lie in an attempt folder of their own, so that two writers never mix; only the
+manifest of a local folder is moved into place, since two could write into one at once.
 """
 
 import hashlib
@@ -58,7 +58,8 @@ class Storage:
     """A storage root. `root` is a folder or an address such as s3://bucket/prefix."""
 
     def __init__(self, root: str) -> None:
-        self.fs, self.path = fsspec.core.url_to_fs(root)
+        # A listing that is kept would hide what other processes write.
+        self.fs, self.path = fsspec.core.url_to_fs(root, use_listings_cache=False)
         self.root = root
         self.local = isinstance(self.fs, LocalFileSystem)
         self._fetched: dict[str, Path] = {}
@@ -68,7 +69,7 @@ class Storage:
         try:
             content = json.loads(self.fs.cat_file(f"{self.path}/{place}/{MANIFEST}"))
             seal = content.pop("seal")
-        except (FileNotFoundError, ValueError, KeyError, AttributeError):
+        except (FileNotFoundError, ValueError, KeyError, AttributeError, TypeError):
             return None
         if seal != digest(content):
             return None
@@ -123,17 +124,21 @@ class Storage:
             "seconds": round(work.seconds, 3),
             "written": datetime.now(UTC).isoformat(timespec="seconds"),
         }
-        sealed = json.dumps(content | {"seal": digest(content)}, indent=1)
-        self.fs.makedirs(f"{self.path}/{place}", exist_ok=True)
-        with self.fs.open(f"{self.path}/{place}/{MANIFEST}", "wb") as stream:
-            stream.write(sealed.encode())
+        sealed = json.dumps(content | {"seal": digest(content)}, indent=1).encode()
+        if self.local:
+            draft = work.folder / f".{MANIFEST}"
+            draft.write_bytes(sealed)
+            draft.replace(Path(self.path) / place / MANIFEST)
+        else:
+            self.fs.pipe_file(f"{self.path}/{place}/{MANIFEST}", sealed)
 
     def _clear_dead_attempts(self, place: str) -> None:
         """Remove what a killed process of this machine left behind."""
         current = (self.manifest(place) or {}).get("attempt")
-        for folder in (Path(self.path) / place).glob(f"{socket.gethostname()}-*-*"):
-            pid = int(folder.name.rsplit("-", 2)[1])
-            if folder.name != current and not _alive(pid):
+        for folder in (Path(self.path) / place).glob("*-*-*"):
+            host, pid, _ = folder.name.rsplit("-", 2)
+            ours = host == socket.gethostname() and pid.isdecimal()
+            if ours and folder.name != current and not _alive(int(pid)):
                 shutil.rmtree(folder, ignore_errors=True)
 
     def fetch(self, place: str) -> Path:
@@ -160,8 +165,12 @@ class Storage:
     def _download(self, attempt: str, content: dict[str, Any]) -> Path:
         folder = Path(tempfile.gettempdir()) / "polycast-cache" / digest([self.root, attempt])[:16]
         for name in content["files"]:
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            self.fs.get_file(f"{self.path}/{attempt}/{name}", str(folder / name))
+            target = folder / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            # Another process may be reading or fetching the same file.
+            part = target.with_name(f"{target.name}.{uuid.uuid4().hex[:8]}")
+            self.fs.get_file(f"{self.path}/{attempt}/{name}", str(part))
+            part.replace(target)
         return folder
 
     def address(self, place: str, name: str) -> str:

@@ -1,11 +1,15 @@
-"""Small contracts and raw rows for tests."""
+"""Small contracts, raw rows and shards for tests."""
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from data_contracts.contract import Contract
+from tasks.preprocess import write_shards
+from tasks.records import Checked, Shards, Snapshot
 
 
 def small_contract(**changes: Any) -> Contract:
@@ -51,6 +55,25 @@ def small_rows(count: int = 200, seed: int = 0, missing: float = 0.1) -> pa.Tabl
         "b": _holes(z + 0.5 * x, missing, draw),
     }
     return pa.table(columns)
+
+
+def replaced(rows: pa.Table, column: str, values: Any) -> pa.Table:
+    """Return rows with other values in a column, which is added where it is not there."""
+    array = pa.array(values, from_pandas=True)
+    if column not in rows.column_names:
+        return rows.append_column(column, array)
+    return rows.set_column(rows.column_names.index(column), column, array)
+
+
+def small_shards(contract: Contract, rows: pa.Table, folder: Path) -> Shards:
+    """Write rows and no quarantine into `folder`, and their shards into `folder`/out."""
+    pq.write_table(rows, folder / "rows.parquet")
+    pq.write_table(rows.slice(0, 0).select(["_row"]), folder / "quarantine.parquet")
+    snapshot = Snapshot(rows=len(rows), columns={}, source="")
+    checked = Checked(snapshot=snapshot, rows=len(rows), quarantined=0, expectations=0)
+    (folder / "out").mkdir()
+    files = (folder / "rows.parquet", folder / "quarantine.parquet")
+    return write_shards(contract, checked, *files, folder / "out")
 
 
 def _holes(values: Any, share: float, draw: np.random.Generator) -> pa.Array:

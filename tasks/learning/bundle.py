@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
 
 from tasks.learning import losses  # noqa: F401  registers our classes with Keras
 from tasks.learning.predictions import Predictions, combine
@@ -30,8 +31,11 @@ class Member:
     def predict(self, rows: Any) -> Predictions:
         """Return predictions in units for raw rows (Arrow or pandas). Raises ValueError."""
         inputs = self.preprocessing.encode(rows)
+        targets = self.preprocessing.targets
+        if not len(inputs):  # Keras cannot predict nothing.
+            return Predictions(targets, np.empty((0, len(targets))))
         scaled = self.network.predict(inputs, batch_size=BATCH_ROWS, verbose=0)
-        return Predictions(self.preprocessing.targets, self.preprocessing.invert(scaled, rows))
+        return Predictions(targets, self.preprocessing.invert(scaled, rows))
 
 
 @dataclass(frozen=True)

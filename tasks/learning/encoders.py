@@ -29,6 +29,8 @@ class NumericEncoder:
     center: float
     scale: float
     indicator: bool
+    constant: bool = False
+    """True where the column does not vary in the train rows; its scale is 1 then."""
 
     @property
     def inputs(self) -> tuple[str, ...]:
@@ -100,7 +102,7 @@ class CategoricalEncoder:
     @property
     def inputs(self) -> tuple[str, ...]:
         """The names of the inputs it makes."""
-        return (*(f"{self.column} is {label}" for label in self.labels), f"{self.column} is other")
+        return (*(f"{self.column} = {label}" for label in self.labels), f"{self.column} is other")
 
     def encode(self, values: NDArray[Any]) -> Input:
         """Return (n, labels + 1) for labels (n,) as text, None for missing."""
@@ -131,6 +133,8 @@ class TargetScaler:
     """The target's mean over the train rows, in its unit."""
     present: str | None = None
     fill: float = 0.0
+    constant: bool = False
+    """True where what is scaled does not vary in the train rows; its scale is 1 then."""
 
     def apply(self, values: Float, present: Float | None = None) -> Float:
         """Return values (n,) in units as scaled values (n,); NaN where `present` is missing."""

@@ -39,12 +39,13 @@ def fit_preprocessing(contract: Contract, train: pa.Table) -> Preprocessing:
 def _fit_target(column: str, target: Target, present: str | None, train: pa.Table) -> TargetScaler:
     values = numbers(train, column)
     mean = _center_scale(values, "standard")[0]
-    if present is None:
-        return TargetScaler(column, target.unit, *_center_scale(values, target.transform), mean)
-    now = numbers(train, present)
-    center, scale = _center_scale(values - now, "standard")
+    now = numbers(train, present) if present else np.zeros_like(values)
+    method = "standard" if present else target.transform
+    center, scale = _center_scale(values - now, method)
     fill = _center_scale(now, "standard")[0]
-    return TargetScaler(column, target.unit, center, scale, mean, present, fill)
+    return TargetScaler(
+        column, target.unit, center, scale or 1.0, mean, present, fill, constant=scale == 0
+    )
 
 
 def _fit(column: str, feature: Feature, train: pa.Table) -> Encoder:
@@ -54,7 +55,8 @@ def _fit(column: str, feature: Feature, train: pa.Table) -> Encoder:
             known = values[~np.isnan(values)]
             fill = float(np.median(known)) if known.size else 0.0
             center, scale = _center_scale(values, feature.scaling)
-            return NumericEncoder(column, fill, center, scale, known.size < values.size)
+            indicator = known.size < values.size
+            return NumericEncoder(column, fill, center, scale or 1.0, indicator, scale == 0)
         case CyclicFeature():
             missing = bool(np.isnan(numbers(train, column)).any())
             return CyclicEncoder(column, feature.period, missing)
@@ -66,16 +68,16 @@ def _fit(column: str, feature: Feature, train: pa.Table) -> Encoder:
 
 
 def _center_scale(values: NDArray[np.float64], method: str) -> tuple[float, float]:
-    """Return mean and deviation, or median and quartile range; scale 1 where nothing varies.
+    """Return mean and deviation, or median and quartile range; 0 for it where nothing varies.
 
     A robust scale of 0 (more than half of the values are alike) falls back on the deviation.
+    What counts as nothing goes by the values' own size, so that a unit changes nothing.
     """
     known = values[~np.isnan(values)]
     if known.size == 0:
-        return 0.0, 1.0
+        return 0.0, 0.0
     center, scale = float(known.mean()), float(known.std())
     if method == "robust":
         lower, center, upper = (float(q) for q in np.quantile(known, [0.25, 0.5, 0.75]))
         scale = upper - lower or scale
-    tiny = 1e-12 * max(1.0, abs(center))
-    return center, (scale if scale > tiny else 1.0)
+    return center, (scale if scale > 1e-12 * abs(center) else 0.0)

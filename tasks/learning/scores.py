@@ -25,9 +25,13 @@ class Errors:
 def errors(truth: Values, predicted: Values, weight: Values | None = None) -> Errors:
     """Return the errors of `predicted` (n,) against `truth` (n,), NaN in either left out.
 
+    So are rows that weigh nothing.
+
     Raises ValueError where no row is left.
     """
     seen = ~(np.isnan(truth) | np.isnan(predicted))
+    if weight is not None:
+        seen &= weight > 0
     if not seen.any():
         raise ValueError("no row has both a truth and a prediction")
     y, p = truth[seen], predicted[seen]
@@ -37,5 +41,5 @@ def errors(truth: Values, predicted: Values, weight: Values | None = None) -> Er
     mae = float(np.average(np.abs(gap), weights=w))
     center = np.average(y, weights=w)
     variance = float(np.average((y - center) ** 2, weights=w))
-    varies = variance > 1e-20 * max(1.0, float(center) ** 2)
+    varies = variance > 1e-20 * float(center) ** 2
     return Errors(int(seen.sum()), mae, mse**0.5, 1 - mse / variance if varies else None)

@@ -51,8 +51,8 @@ def read_shard(file: Path) -> Arrays:
 
 
 def _stack(content: pa.Table, prefix: str) -> NDArray[np.float32]:
-    names = [n for n in content.column_names if n.startswith(prefix)]
-    out = np.empty((len(content), len(names)), np.float32)
-    for i, name in enumerate(names):
-        out[:, i] = content.column(name).to_numpy()
+    columns = [i for i, name in enumerate(content.column_names) if name.startswith(prefix)]
+    out = np.empty((len(content), len(columns)), np.float32)
+    for i, column in enumerate(columns):
+        out[:, i] = content.column(column).to_numpy()
     return out

@@ -33,55 +33,79 @@ def as_table(rows: "pa.Table | pd.DataFrame", columns: Iterable[str]) -> pa.Tabl
 def _from_pandas(series: "pd.Series[Any]", name: str) -> pa.Array:
     try:
         return pa.array(series, from_pandas=True)
-    except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
-        raise ValueError(f"{name}: expected values of one type, came mixed ones: {error}") from None
+    except (pa.ArrowException, OverflowError) as error:
+        raise ValueError(f"{name}: expected values of one type: {error}") from None
 
 
 def numbers(table: pa.Table, column: str) -> NDArray[np.float64]:
-    """Return a column (n,) as float64, NaN for missing. Raises ValueError for text."""
-    values = table.column(column)
+    """Return a column (n,) as float64, NaN for missing. Raises ValueError for anything else."""
+    values = _plain(table.column(column))
     if pa.types.is_null(values.type):
         return np.full(len(table), np.nan)
-    if pa.types.is_string(values.type) or pa.types.is_large_string(values.type):
+    if _is_text(values.type):
         raise ValueError(f"{column}: expected numbers, came text such as {_example(values)!r}")
-    try:
-        floats = pc.cast(values, pa.float64(), safe=False)
-    except pa.ArrowNotImplementedError:
-        raise ValueError(f"{column}: expected numbers, came {values.type}") from None
+    tests = (pa.types.is_integer, pa.types.is_floating, pa.types.is_decimal, pa.types.is_boolean)
+    if not any(test(values.type) for test in tests):
+        raise ValueError(f"{column}: expected numbers, came {values.type}")
+    floats = pc.cast(values, pa.float64(), safe=False)
     return np.asarray(floats.to_numpy(), dtype=np.float64)
 
 
 def seconds(table: pa.Table, column: str) -> NDArray[np.float64]:
     """Return points in time (n,) as seconds since 1970-01-01 UTC, NaN for missing.
 
-    Text is read as ISO 8601; a time without a zone is taken as UTC.
+    Text is read as ISO 8601; a time without a zone is taken as UTC. Raises ValueError for text
+    of another form, and for numbers, since those do not tell their unit.
     """
-    values = table.column(column)
+    values = _plain(table.column(column))
     if pa.types.is_null(values.type):
         return np.full(len(table), np.nan)
-    try:
-        moments = pc.cast(values, pa.timestamp("us", tz="UTC"))
-    except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
-        try:
-            moments = pc.cast(values, pa.timestamp("us"))
-        except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
-            raise ValueError(
-                f"{column}: expected points in time, came {values.type}: {error}"
-            ) from None
+    if _is_text(values.type):
+        moments = _read_moments(values, column)
+    elif pa.types.is_timestamp(values.type) or pa.types.is_date(values.type):
+        moments = pc.cast(values, pa.timestamp("us", tz="UTC"), safe=False)
+    else:
+        raise ValueError(f"{column}: expected points in time, came {values.type}")
     micros = pc.cast(pc.cast(moments, pa.int64()), pa.float64(), safe=False)
     return np.asarray(micros.to_numpy(), dtype=np.float64) / 1e6
 
 
+def _read_moments(values: Any, column: str) -> Any:
+    try:
+        return pc.cast(values, pa.timestamp("us", tz="UTC"))
+    except pa.ArrowInvalid:
+        try:
+            return pc.cast(values, pa.timestamp("us"))
+        except pa.ArrowInvalid as error:
+            raise ValueError(f"{column}: expected points in time, came text: {error}") from None
+
+
 def labels(table: pa.Table, column: str) -> NDArray[Any]:
-    """Return labels (n,) as text, None for missing."""
-    values = table.column(column)
-    if pa.types.is_dictionary(values.type):
-        values = pc.cast(values, values.type.value_type)
-    if pa.types.is_floating(values.type):
-        whole = pc.cast(values, pa.int64(), safe=False)
-        if pc.all(pc.equal(pc.cast(whole, values.type), values)).as_py() is not False:
-            values = whole
-    return np.array(pc.cast(values, pa.string()).to_pylist(), dtype=object)
+    """Return labels (n,) as text, None for missing. Raises ValueError for what is no label.
+
+    A whole number reads the same whether it is stored as 3 or, beside missing ones, as 3.0.
+    """
+    values = _plain(table.column(column))
+    try:
+        if pa.types.is_floating(values.type):
+            values = pc.cast(values, pa.float64())
+            whole = pc.cast(values, pa.int64(), safe=False)
+            is_whole = pc.equal(pc.cast(whole, pa.float64(), safe=False), values)
+            values = pc.if_else(is_whole, *(pc.cast(v, pa.string()) for v in (whole, values)))
+        return np.array(pc.cast(values, pa.string()).to_pylist(), dtype=object)
+    except pa.ArrowException:
+        raise ValueError(f"{column}: expected labels, came {values.type}") from None
+
+
+def _plain(values: Any) -> Any:
+    """Return a column without its dictionary (pandas calls it a category)."""
+    coded = pa.types.is_dictionary(values.type)
+    return pc.cast(values, values.type.value_type) if coded else values
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    tests = (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view)
+    return any(test(kind) for test in tests)
 
 
 def _example(values: Any) -> Any:

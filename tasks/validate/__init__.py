@@ -38,7 +38,8 @@ def find(contract: Contract, snapshot: Snapshot) -> Checked | None:
 def accept(checked: Checked | None) -> Checked | None:
     """Return what was checked. Raises Breach where it breaks the contract."""
     if checked is not None and checked.breaches:
-        raise Breach(checked.breaches)
+        docs = Storage(home()).address(checked.place, "data_docs/index.html")
+        raise Breach(checked.breaches, docs)
     return checked
 
 
