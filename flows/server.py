@@ -36,6 +36,8 @@ def configure() -> None:
     """
     os.environ.setdefault("PREFECT_LOGGING_EXTRA_LOGGERS", "polycast")
     os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")
+    # News from outside a flow, such as that a server starts, are for the terminal alone.
+    os.environ.setdefault("PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW", "ignore")
     os.environ.setdefault("PREFECT_CLOUD_ENABLE_ORCHESTRATION_TELEMETRY", "false")
     if not configured() and "PREFECT_HOME" not in os.environ:
         os.environ["PREFECT_HOME"] = str(prefect_home())

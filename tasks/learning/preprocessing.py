@@ -50,8 +50,8 @@ class Preprocessing:
     @property
     def constant(self) -> tuple[str, ...]:
         """The columns that do not vary in the train rows."""
-        inputs = [e for e in self.encoders if isinstance(e, NumericEncoder)]
-        return tuple(e.column for e in (*inputs, *self.scalers) if e.constant)
+        inputs = [e for e in self.encoders if isinstance(e, NumericEncoder) and e.constant]
+        return (*(e.column for e in inputs), *(s.column for s in self.scalers if s.constant))
 
     def encode(self, rows: Any) -> Input:
         """Return the network's inputs, float32 (n, inputs), for raw rows (Arrow or pandas).
