@@ -9,7 +9,22 @@ import pyarrow.parquet as pq
 
 from data_contracts.contract import Contract
 from tasks.preprocess import write_shards
-from tasks.records import Checked, Shards, Snapshot
+from tasks.records import Candidate, Checked, Shards, Snapshot
+
+CHECKED = Checked(
+    snapshot=Snapshot(rows=1, columns={}, source=""), rows=1, quarantined=0, expectations=0
+)
+CANDIDATE = Candidate(
+    shards=Shards(checked=CHECKED, folds=(), targets=("a", "b")),
+    members=1,
+    parameters=1,
+    epochs=1,
+    best_epoch=1,
+    validation_loss=0.0,
+    train_seconds=0.0,
+    device="cpu",
+)
+"""A candidate of nothing, for records that need one."""
 
 
 def small_contract(**changes: Any) -> Contract:

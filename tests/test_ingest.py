@@ -77,6 +77,36 @@ def test_a_query_that_is_no_sql_is_told(tmp_path: Path) -> None:
         snapshot(contract_of(written(tmp_path), "SELEKT 1"), tmp_path / "out")
 
 
+@pytest.mark.parametrize("end", ["", ";", " ; \n", " -- all of them", "\n-- all\n", "/* all */"])
+def test_a_query_may_end_as_sql_does(tmp_path: Path, end: str) -> None:
+    contract = contract_of(written(tmp_path), "SELECT * FROM source" + end)
+    assert len(snapshot(contract, tmp_path / "out")) == 200
+
+
+@pytest.mark.parametrize("query", ["SELECT 1 AS id; SELECT 2 AS id", "DROP VIEW source", "; ;"])
+def test_a_query_is_one_select(tmp_path: Path, query: str) -> None:
+    with pytest.raises(DataError, match="not valid SQL"):
+        snapshot(contract_of(written(tmp_path), query), tmp_path / "out")
+
+
+@pytest.mark.parametrize("last", ["60000,much", "60000,1,2"])
+def test_a_csv_that_breaks_far_down_is_told_with_its_line(tmp_path: Path, last: str) -> None:
+    file = tmp_path / "rows.csv"
+    lines = ["id,x", *(f"{i},{i}.5" for i in range(60_000)), last]
+    file.write_text("\n".join(lines), "utf-8")
+    with pytest.raises(DataError, match=r"cannot be read: .*Line: 60002"):
+        snapshot(contract_of(file, kind="csv"), tmp_path / "out")
+
+
+def test_a_damaged_page_is_unreadable(tmp_path: Path) -> None:
+    file = written(tmp_path, small_rows(20_000).drop_columns("_row"))
+    content = np.frombuffer(file.read_bytes(), np.uint8).copy()
+    content[len(content) // 4 : len(content) // 2] ^= 0x5A
+    file.write_bytes(content.tobytes())
+    with pytest.raises(DataError, match="cannot be read"):
+        snapshot(contract_of(file), tmp_path / "out")
+
+
 def test_a_query_cannot_read_another_file(tmp_path: Path) -> None:
     other = tmp_path / "secret.csv"
     other.write_text("a\n1\n", "utf-8")

@@ -1,28 +1,16 @@
 """The gate: every rule to pass or fail with its numbers, per target and tier."""
 
+import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from data_contracts.contract import Contract
 from tasks.evaluate import group_rows
-from tasks.judge import judge_scores, verdict_markdown
-from tasks.records import Candidate, Checked, Ruling, Score, Scores, Shards, Snapshot, Verdict
-from tests.builders import small_contract
-
-CHECKED = Checked(
-    snapshot=Snapshot(rows=1, columns={}, source=""), rows=1, quarantined=0, expectations=0
-)
-CANDIDATE = Candidate(
-    shards=Shards(checked=CHECKED, folds=(), targets=("a", "b")),
-    members=1,
-    parameters=1,
-    epochs=1,
-    best_epoch=1,
-    validation_loss=0.0,
-    train_seconds=0.0,
-    device="cpu",
-)
+from tasks.judge import judge_scores, verdict_markdown, write_verdict
+from tasks.records import Ruling, Score, Scores, Verdict
+from tests.builders import CANDIDATE, small_contract
 
 
 def scores(**rmse: tuple[float | None, float | None]) -> Scores:
@@ -89,6 +77,47 @@ def test_a_minor_target_warns_and_does_not_block() -> None:
     assert verdict.outcome == "pass"
     assert not only(verdict, "a").passed
     assert "| ⚠ |" in verdict_markdown(contract(rule, targets=targets), verdict)
+
+
+@pytest.mark.parametrize("target", ["a", "b"])
+@pytest.mark.parametrize(
+    "rule",
+    [
+        {"rule": "champion"},
+        {"rule": "baseline", "baseline": "ridge"},
+        {"rule": "absolute", "metric": "rmse", "at_most": 9.0},
+    ],
+    ids=lambda r: r["rule"],
+)
+def test_a_target_without_a_score_of_the_candidate_blocks(
+    rule: dict[str, Any], target: str
+) -> None:
+    candidate = (None, 1.0) if target == "a" else (1.0, None)
+    verdict = judged(rule, scores(candidate=candidate, champion=(2.0, 2.0), ridge=(2.0, 2.0)))
+    assert verdict.outcome == "fail"
+    failed = [r for r in verdict.rulings if not r.passed]
+    assert {r.target for r in failed} == {target}
+
+
+def test_a_verdict_that_was_written_says_every_ruling(tmp_path: Path) -> None:
+    verdict = judged(CHAMPION, scores(candidate=(1.03, 0.5), champion=(1.0, 1.0)))
+    assert write_verdict(verdict, tmp_path) == verdict
+    content = json.loads((tmp_path / "verdict.json").read_text("utf-8"))
+    assert content["outcome"] == "fail"
+    assert [r["target"] for r in content["rulings"]] == ["a", "b", "all"]
+
+
+def test_perfect_models_tie() -> None:
+    found = scores(candidate=(0.0, 0.0), champion=(0.0, 0.0), ridge=(0.0, 0.0))
+    assert judged(CHAMPION, found).outcome == "fail"
+    assert judged({"rule": "baseline", "baseline": "ridge"}, found).outcome == "fail"
+    share = {"rule": "baseline", "baseline": "ridge", "by": 0.1}
+    assert judged(share, found).outcome == "pass"
+
+
+def test_why_a_champion_was_not_compared_is_told() -> None:
+    found = scores(candidate=(1.0, 1.0)).model_copy(update={"champion_note": "other columns"})
+    assert judged(CHAMPION, found).rulings[0].reason == "other columns"
 
 
 CHAMPION = {"rule": "champion", "margin": 0.02}

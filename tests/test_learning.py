@@ -117,6 +117,33 @@ def test_the_best_epochs_weights_are_kept() -> None:
     assert curve.best_epoch == int(np.argmin(curve.val_loss)) + 1
 
 
+def test_the_best_epochs_weights_are_kept_when_the_budget_ends_first() -> None:
+    # The validation rows say the opposite of the train rows: every epoch makes them worse.
+    data = arrays(1)
+    opposite = Arrays(data.inputs, -data.targets, data.weight)
+    recipe = {"base": "shared_128_64", "epochs": 5, "learning_rate": 0.01, "batch_size": 16}
+    network, curve = fit_network(small_contract(recipe=recipe), arrays(0), opposite)
+    assert len(curve.loss) == 5
+    assert curve.best_epoch < 5
+    loss = MaskedLoss(["mse", "mse"], [1.0, 1.0])
+    predicted = network.predict(opposite.inputs, verbose=0)
+    reached = float(np.mean(ops.convert_to_numpy(loss.call(opposite.targets, predicted))))
+    assert reached == pytest.approx(min(curve.val_loss), rel=1e-4)
+
+
+def test_each_epoch_is_told_as_it_ends() -> None:
+    told: list[tuple[int, float, float]] = []
+    _, curve = fit_network(small_contract(), arrays(0), arrays(1), lambda *n: told.append(n))
+    assert told == [(i + 1, *n) for i, n in enumerate(zip(curve.loss, curve.val_loss, strict=True))]
+
+
+def test_a_batch_larger_than_the_rows_and_one_that_does_not_divide_them_both_train() -> None:
+    for size in (1000, 7):
+        recipe = {"base": "shared_128_64", "epochs": 2, "batch_size": size, "hidden": [4]}
+        _, curve = fit_network(small_contract(recipe=recipe), arrays(0, 50), arrays(1, 11))
+        assert curve.loss[1] < curve.loss[0]
+
+
 def test_a_row_of_weight_nothing_changes_nothing() -> None:
     contract = small_contract()
     plain = arrays(0)
@@ -172,6 +199,24 @@ assert not dear & set(sys.modules), dear & set(sys.modules)
 """
     subprocess.run([sys.executable, "-c", program], env=surroundings({}), check=True, stderr=-3)
     np.testing.assert_allclose(np.load(tmp_path / "answers.npy"), answers, rtol=1e-5)
+
+
+def test_no_rows_have_no_predictions(saved: tuple[Path, pa.Table, np.ndarray]) -> None:
+    folder, rows, _ = saved
+    none = rows.slice(0, 0)
+    for given in (none, none.to_pandas()):
+        assert load_bundle(folder).predict(given).mean.shape == (0, 2)
+
+
+def test_a_row_is_answered_alike_alone_and_among_others(
+    saved: tuple[Path, pa.Table, np.ndarray],
+) -> None:
+    folder, rows, answers = saved
+    bundle = load_bundle(folder)
+    alone = np.concatenate([bundle.predict(rows.slice(i, 1)).mean for i in (0, 7, 199)])
+    np.testing.assert_allclose(alone, answers[[0, 7, 199]], rtol=1e-5)
+    turned = bundle.predict(rows.select(rows.column_names[::-1])).mean
+    np.testing.assert_allclose(turned, answers, rtol=1e-5)
 
 
 def test_nothing_in_a_bundle_is_pickled(saved: tuple[Path, pa.Table, np.ndarray]) -> None:

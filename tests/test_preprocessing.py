@@ -165,7 +165,9 @@ def test_no_fitted_number_depends_on_a_row_outside_train(
     for name in ("x", "z", "angle", "a", "b"):
         values = numbers(rows, name)
         rows = replaced(rows, name, np.where(outside, values * factor + 1, values))
-    places = ["nowhere" if o else p for o, p in zip(outside, rows["place"].to_pylist(), strict=True)]
+    places = [
+        "nowhere" if o else p for o, p in zip(outside, rows["place"].to_pylist(), strict=True)
+    ]
     small_shards(contract, replaced(rows, "place", places), second)
     name = "out/fold_0/preprocessing.json"
     assert (first / name).read_bytes() == (second / name).read_bytes()

@@ -81,6 +81,43 @@ def test_a_random_split_keeps_a_row_where_it_was_when_rows_come_and_go() -> None
     assert divide({"kind": "random"}, part) == {i: whole[i] for i in range(100, 400)}
 
 
+def test_a_group_keeps_its_split_when_rows_and_groups_come_and_go() -> None:
+    split = {"kind": "group", "columns": ["site"]}
+    rows = table(list(range(400)), [i % 40 for i in range(400)])
+    whole = divide(split, rows)
+    assert divide(split, rows.slice(50, 60)) == {i: whole[i] for i in range(50, 110)}
+
+
+def test_keys_of_other_types_and_missing_keys_are_divided_too() -> None:
+    ids = pa.array([None, *(f"größe '{i}'" for i in range(499))])
+    rows = table(list(range(500))).set_column(1, "id", ids)
+    assert len(set(divide({"kind": "random"}, rows).values())) == 4
+
+
+def test_columns_of_a_key_are_not_run_together() -> None:
+    rows = pa.table({"_row": range(2), "a": ["x", "xy"], "b": ["yz", "z"]})
+    split = {"kind": "group", "columns": ["a", "b"]}
+    found = [divide(split | {"seed": seed}, rows) for seed in range(9)]
+    assert any(f[0] != f[1] for f in found)
+
+
+def test_a_gap_is_counted_in_the_time_that_passes_and_not_in_rows() -> None:
+    hours = [*range(60), 61, *range(1000, 1039)]
+    found = divide({"kind": "time", "gap": "500h"}, table(hours))
+    assert [found[i] for i in (59, 60, 61)] == ["train", "gap", "validation"]
+
+
+@pytest.mark.parametrize(
+    "kind", [pa.date32(), pa.timestamp("ns"), pa.timestamp("s", tz="Asia/Tokyo")]
+)
+def test_a_time_split_reads_any_type_of_time(kind: pa.DataType) -> None:
+    rows = table([24 * i for i in range(100)])
+    times = rows["time"].cast(kind)
+    found = divide({"kind": "time", "gap": "24h"}, rows.set_column(2, "time", times))
+    assert list(found.values()).count("gap") == 3
+    assert list(found.values()).count("train") == 60
+
+
 def test_a_seed_gives_another_division() -> None:
     rows = table(list(range(200)))
     assert divide({"kind": "random", "seed": 1}, rows) != divide({"kind": "random"}, rows)

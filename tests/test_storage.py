@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -10,6 +11,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from tasks.storage import MANIFEST, BrokenWork, Storage
 from tests.walk import surroundings
@@ -88,6 +91,35 @@ def test_a_damaged_manifest_reads_as_absent(root: str, damage: str) -> None:
     assert Storage(root).manifest(PLACE) is None
 
 
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text() | st.just("seal"), inner),
+)
+
+
+@given(st.binary() | JSON.map(lambda value: json.dumps(value).encode()))
+@settings(max_examples=100, deadline=None)
+def test_any_bytes_in_a_manifests_place_read_as_absent(
+    tmp_path_factory: pytest.TempPathFactory, content: bytes
+) -> None:
+    root = tmp_path_factory.getbasetemp() / "bytes"
+    (root / PLACE).mkdir(parents=True, exist_ok=True)
+    (root / PLACE / MANIFEST).write_bytes(content)
+    assert Storage(str(root)).manifest(PLACE) is None
+
+
+def test_a_manifest_is_replaced_as_a_whole(tmp_path: Path) -> None:
+    # Two that write into one file at once would leave a mixture.
+    storage = Storage(str(tmp_path))
+    put(storage, "first")
+    with (tmp_path / PLACE / MANIFEST).open(encoding="utf-8") as reader:
+        put(storage, "second")
+        assert json.load(reader)["record"] == {"text": "first"}
+    manifest = storage.manifest(PLACE)
+    assert manifest is not None
+    assert manifest["record"] == {"text": "second"}
+
+
 def test_a_file_that_changed_is_refused(root: str) -> None:
     storage = Storage(root)
     put(storage)
@@ -105,7 +137,6 @@ def test_a_missing_file_makes_its_place_absent(root: str) -> None:
     manifest = storage.manifest(PLACE)
     assert manifest is not None
     storage.fs.rm_file(f"{storage.path}/{PLACE}/{manifest['attempt']}/deep/file.txt")
-    storage.fs.invalidate_cache()
     assert Storage(root).manifest(PLACE) is None
 
 
@@ -149,6 +180,31 @@ with Storage({str(tmp_path)!r}).write({PLACE!r}) as work:
     put(storage)
     assert not list(tmp_path.rglob("half.txt"))
     assert storage.fetch(PLACE).is_dir()
+
+
+def test_only_a_dead_attempt_of_this_machine_is_cleared_away(tmp_path: Path) -> None:
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    host = socket.gethostname()
+    dead = f"{host}-{ended.pid}-0123abcd"
+    others = [f"{host}-b-{ended.pid}-0123abcd", f"{host}-{os.getpid()}-0123abcd", "a-b-c"]
+    for name in (dead, *others):
+        (tmp_path / PLACE / name).mkdir(parents=True)
+    put(Storage(str(tmp_path)))
+    left = {f.name for f in (tmp_path / PLACE).iterdir()}
+    assert dead not in left
+    assert left >= set(others)
+
+
+def test_what_another_process_wrote_is_seen_at_once(s3: str) -> None:
+    import s3fs
+
+    storage = Storage(f"{s3}/listing")
+    assert storage.places("runs") == []
+    other = s3fs.S3FileSystem(skip_instance_cache=True)
+    for name in ("one", "two"):
+        other.pipe_file(f"{storage.path}/runs/{name}/{MANIFEST}", b"")
+        assert storage.places("runs")[-1] == f"runs/{name}"
 
 
 def test_two_writers_of_one_place_do_not_mix(root: str) -> None:

@@ -74,7 +74,7 @@ def test_a_moment_is_read_to_the_microsecond_in_any_zone(table: pa.Table) -> Non
 @pytest.mark.parametrize("values", [[1704110400], [1704110400.0], [True], ["noon"], ["2024", "x"]])
 def test_what_is_no_moment_is_refused_by_name(values: list[Any]) -> None:
     # A number does not tell whether it counts seconds, days or nanoseconds.
-    with pytest.raises(ValueError, match="^c: expected points in time, came"):
+    with pytest.raises(ValueError, match=r"^c: expected points in time, came"):
         seconds(column(values), "c")
 
 
@@ -115,13 +115,13 @@ def test_half_precision_and_categories_are_labels() -> None:
 
 @pytest.mark.parametrize("values", [[[1]], [{"a": 1}], [b"\xff"]])
 def test_what_is_no_label_is_refused_by_name(values: list[Any]) -> None:
-    with pytest.raises(ValueError, match="^c: expected labels, came"):
+    with pytest.raises(ValueError, match=r"^c: expected labels, came"):
         labels(column(values), "c")
 
 
 @pytest.mark.parametrize("values", [[1, "two"], [2**70], [1 + 2j], [{1}, 2.0]])
 def test_a_pandas_column_that_has_no_one_type_is_refused_by_name(values: list[Any]) -> None:
-    with pytest.raises(ValueError, match="^c: expected values of one type"):
+    with pytest.raises(ValueError, match=r"^c: expected values of one type"):
         as_table(pd.DataFrame({"c": pd.Series(values)}), ["c"])
 
 
