@@ -54,6 +54,8 @@ def take_snapshot(contract: Contract, source: Path, folder: Path) -> Snapshot:
             count, types = _write(stream, folder / "rows.parquet")
         except (duckdb.BinderException, duckdb.CatalogException) as error:
             raise _misfit(database, source, error) from None
+        except duckdb.ConversionException as error:
+            raise _unconverted(source, error) from None
         except duckdb.ParserException as error:
             raise DataError(f"source.query is not valid SQL: {_first_line(error)}") from None
         except duckdb.Error as error:
@@ -120,6 +122,17 @@ def _misfit(database: Any, source: Path, error: Exception) -> DataError:
         f"source.query does not fit {source}: {_first_line(error)}\n"
         f"  the source has: {', '.join(map(quoted, have))}\n"
         "  rename the column in source.query, or mend the source"
+    )
+
+
+def _unconverted(source: Path, error: Exception) -> DataError:
+    """Tell a cast of the query's that fails from a CSV file whose values change their type."""
+    words = _first_line(error)
+    if "CSV Error" in words:
+        return DataError(f"{source} cannot be read: {words}")
+    return DataError(
+        f"a value of {source} cannot be converted: {words}. Use TRY_CAST in source.query where "
+        "such values are to be missing"
     )
 
 

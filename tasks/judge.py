@@ -97,8 +97,8 @@ def _champion(
 ) -> list[Ruling]:
     """No target worse than the margin, and better on the whole: a tie does not promote.
 
-    The whole is the geometric mean of the targets' ratios, which has no unit. Without it, a
-    loss within the margin each night would add up.
+    The whole is the geometric mean of the critical targets' ratios, which has no unit. Without
+    it, a loss within the margin each night would add up.
     """
     words = f"{rule.metric} at most {rule.margin:.0%} above the champion's"
     both = ("champion", "candidate")
@@ -113,10 +113,13 @@ def _champion(
         other = scores.of("champion", target, rule.metric) or 0.0
         unit = contract.target_columns[target].unit
         ratio = max(value, TINY) / max(other, TINY)
-        logs.append(math.log(ratio))
+        if contract.target_columns[target].tier == "critical":
+            logs.append(math.log(ratio))
         limit = other * (1 + rule.margin)
         reason = f"{value:.4g} {unit}, champion {other:.4g} {unit} ({ratio - 1:+.1%})"
         rulings.append(_ruling(contract, words, target, value <= limit, value, limit, reason))
+    if not logs:
+        return rulings
     whole = math.exp(sum(logs) / len(logs))
     words = f"{rule.metric} below the champion's on the whole"
     reason = f"the geometric mean of the targets' ratios to the champion is {whole:.4f}"

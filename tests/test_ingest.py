@@ -156,3 +156,10 @@ def test_a_name_that_polycast_uses_itself_is_refused(tmp_path: Path, name: str) 
     rows: Any = pa.table({"id": [1], name: [1]})
     with pytest.raises(DataError, match=f"yields {name}"):
         snapshot(contract_of(written(tmp_path, rows)), tmp_path / "out")
+
+
+def test_a_value_that_cannot_be_cast_is_told_with_what_to_do(tmp_path: Path) -> None:
+    rows = pa.table({"id": ["1", "two"], "x": [1.0, 2.0]})
+    query = "SELECT id::INTEGER AS id, x FROM source"
+    with pytest.raises(DataError, match=r"cannot be converted: .*'two'.* TRY_CAST"):
+        snapshot(contract_of(written(tmp_path, rows), query), tmp_path / "out")

@@ -185,3 +185,11 @@ def test_the_markdown_shows_failed_rulings_first() -> None:
     lines = verdict_markdown(contract(CHAMPION), judged(CHAMPION, found)).splitlines()
     assert lines[0] == "# small: fail"
     assert lines[4].startswith("| ✘ |")
+
+
+def test_a_minor_targets_loss_does_not_weigh_on_the_whole() -> None:
+    targets = {"a": {"unit": "K"}, "b": {"unit": "Pa", "tier": "minor"}}
+    found = scores(candidate=(0.99, 5.0), champion=(1.0, 1.0))
+    verdict = judged(CHAMPION, found, targets=targets)
+    assert verdict.outcome == "pass"
+    assert not only(verdict, "b").passed
