@@ -71,7 +71,12 @@ def prefect_server() -> Iterator[str | None]:
     """
     configure()
     if configured():
-        yield os.environ.get("PREFECT_API_URL")
+        address = os.environ.get("PREFECT_API_URL")
+        if address and address.startswith("http://") and not healthy(f"{address}/health"):
+            raise ServerFault(
+                f"no Prefect server answers at {address}: start it, or unset PREFECT_API_URL"
+            )
+        yield address
         return
     addresses = running()
     if addresses:

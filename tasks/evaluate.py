@@ -57,14 +57,15 @@ def baseline_models(contract: Contract, shards: Path, fold: int) -> dict[str, Mo
 
 def bundle_model(folder: Path, targets: list[str]) -> Model:
     """Return the model in a bundle; NaN for targets that it does not predict."""
+    from tasks.backends import backend
+
+    backend()
+    from tasks.learning.bundle import load_bundle
+
+    bundle = load_bundle(folder)
 
     def predict(rows: pa.Table) -> Values:
-        from tasks.backends import backend
-
-        backend()
-        from tasks.learning.bundle import load_bundle
-
-        found = load_bundle(folder).predict(rows)
+        found = bundle.predict(rows)
         out = np.full((len(rows), len(targets)), np.nan)
         for i, target in enumerate(targets):
             if target in found.targets:
@@ -231,7 +232,7 @@ STAGE = Stage("evaluate", "scores", Scores, __name__, _reads)
 def inputs(contract: Contract, candidate: Candidate) -> tuple[str, str]:
     """Return what the stage's key covers: the candidate and whom it is compared with."""
     rival = opponent(contract.registered_model, candidate.hash)
-    return candidate.hash, rival or ""
+    return candidate.hash, rival.identity if rival else ""
 
 
 @stage_task
@@ -240,10 +241,11 @@ def evaluate(contract: Contract, candidate: Candidate, shards: Shards) -> Scores
     if candidate.shards.hash != shards.hash:
         raise ValueError("the candidate was trained on other shards than these")
     key = inputs(contract, candidate)
+    rival = key[1].rpartition("#")[2] or None
     scores = STAGE.run(
         contract,
         *key,
-        work=lambda folder: evaluate_candidate(contract, candidate, key[1] or None, folder),
+        work=lambda folder: evaluate_candidate(contract, candidate, rival, folder),
     )
     table(f"{contract.dataset}-metrics", metric_rows(contract, scores), "Errors on the test rows")
     groups = group_rows(contract, scores)

@@ -158,8 +158,12 @@ def find(contract: Contract) -> Snapshot | None:
 def ingest(contract: Contract) -> Snapshot:
     """Keep the source's rows as they are now."""
     source = locate(contract)
-    return STAGE.run(
-        contract,
-        file_digest(source),
-        work=lambda folder: take_snapshot(contract, source, folder),
-    )
+    digest = file_digest(source)
+
+    def work(folder: Path) -> Snapshot:
+        snapshot = take_snapshot(contract, source, folder)
+        if snapshot.source != digest:
+            raise OSError(f"{source} changed while it was read")
+        return snapshot
+
+    return STAGE.run(contract, digest, work=work)

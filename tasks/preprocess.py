@@ -15,7 +15,9 @@ import pyarrow.parquet as pq
 from data_contracts.contract import Contract
 from data_contracts.split import SPLITS
 from tasks.database import columns, connect, literal
+from tasks.errors import DataError
 from tasks.learning.fit_preprocessing import fit_preprocessing
+from tasks.learning.preprocessing import Preprocessing
 from tasks.learning.shards import shard_schema, to_arrays, to_shard
 from tasks.orchestration import stage_task, table
 from tasks.records import Checked, Fold, Shards
@@ -52,6 +54,7 @@ def _write_fold(contract: Contract, database: Any, counts: dict[str, int], folde
     folder.mkdir()
     train = pa.Table.from_batches(_rows(contract, database, "train"))
     preprocessing = fit_preprocessing(contract, train)
+    _learnable(preprocessing)
     (folder / "preprocessing.json").write_text(preprocessing.to_json(), "utf-8")
     for split in SPLITS:
         schema = shard_schema(preprocessing)
@@ -63,6 +66,16 @@ def _write_fold(contract: Contract, database: Any, counts: dict[str, int], folde
     return Fold(
         index=0, rows=in_order, inputs=len(preprocessing.inputs), constant=preprocessing.constant
     )
+
+
+def _learnable(preprocessing: Preprocessing) -> None:
+    """Raise DataError where the train rows do not vary in a target, or hold none of it."""
+    still = [s.column for s in preprocessing.scalers if s.constant]
+    if still:
+        raise DataError(
+            f"{', '.join(still)}: does not vary in the train rows, or is missing in all of them, "
+            "so nothing can be learned of it. Choose another split, or take it off the targets"
+        )
 
 
 def _rows(contract: Contract, database: Any, split: str) -> Iterator[pa.RecordBatch]:
@@ -80,11 +93,12 @@ def _rows(contract: Contract, database: Any, split: str) -> Iterator[pa.RecordBa
 
 def _reads(contract: Contract) -> Any:
     """What the inputs are made of; descriptions, bounds and losses change nothing here."""
-    features = {
-        c: f.model_dump(mode="json", exclude={"description", "unit", "bounds"})
+    # Lists, since the order of inputs and of targets counts.
+    features = [
+        [c, f.model_dump(mode="json", exclude={"description", "unit", "bounds"})]
         for c, f in contract.feature_columns.items()
-    }
-    targets = {c: [t.transform, t.unit] for c, t in contract.target_columns.items()}
+    ]
+    targets = [[c, t.transform, t.unit] for c, t in contract.target_columns.items()]
     split = contract.split.model_dump(mode="json")
     return [
         features,

@@ -32,6 +32,12 @@ class Version:
     version: str
     tags: Mapping[str, str]
 
+    @property
+    def identity(self) -> str:
+        """What tells it from every other version, in this registry and in others: a number
+        starts again where a registry does."""
+        return f"{self.tags.get(CANDIDATE_TAG) or tracking_address()}#{self.version}"
+
 
 def tracking_address() -> str:
     """Return MLflow's tracking address: MLFLOW_TRACKING_URI, or SQLite under the root."""
@@ -44,7 +50,7 @@ def _own_address() -> str:
 
 def artifact_folder() -> Path | None:
     """Return where artifacts go when no server of the user's decides it, else None."""
-    if tracking_address() != _own_address():
+    if tracking_address().startswith(("http://", "https://", "databricks")):
         return None
     return local_home() / "registry" / "artifacts"
 
@@ -94,18 +100,20 @@ def aliased(registry: "MlflowClient", model: str, alias: str) -> Version | None:
     return Version(model, str(found.version), dict(found.tags))
 
 
-def opponent(model: str, candidate: str) -> str | None:
+def opponent(model: str, candidate: str) -> Version | None:
     """Return the version that a candidate, named by its hash, is compared with.
 
     That is the champion; or, where the champion is this very candidate, the one that it was
     compared with when it was published.
     """
     current = champion(model)
-    if current is None:
+    if current is None or current.tags.get(CANDIDATE_TAG) != candidate:
+        return current
+    number = current.tags.get(OPPONENT_TAG)
+    if not number:
         return None
-    if current.tags.get(CANDIDATE_TAG) == candidate:
-        return current.tags.get(OPPONENT_TAG) or None
-    return current.version
+    found = client().get_model_version(model, number)
+    return Version(model, str(found.version), dict(found.tags))
 
 
 def bundle_folder(model: str, version: str) -> Path:

@@ -2,6 +2,8 @@
 
 from collections.abc import Iterator
 
+from pydantic import ValidationError
+
 from tasks.records import Run
 from tasks.storage import Storage, home
 
@@ -11,5 +13,10 @@ def runs(dataset: str) -> Iterator[Run]:
     storage = Storage(home())
     for place in reversed(storage.places(f"runs/{dataset}")):
         manifest = storage.manifest(place)
-        if manifest is not None:
+        if manifest is None:
+            continue
+        try:
             yield Run.model_validate(manifest["record"])
+        except ValidationError:
+            # Written by another version of Polycast, whose records differ.
+            continue

@@ -16,6 +16,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
+from pydantic import ValidationError
+
 from data_contracts.contract import Contract
 from tasks.records import Record
 from tasks.storage import Storage, digest, file_digest, home
@@ -58,7 +60,11 @@ class Stage(Generic[R]):
     def read(self, place: str) -> R | None:
         """Return the record at a place, or None where it is not complete."""
         manifest = Storage(home()).manifest(place)
-        return None if manifest is None else self.record.model_validate(manifest["record"])
+        try:
+            return None if manifest is None else self.record.model_validate(manifest["record"])
+        except ValidationError:
+            # Written by another version of Polycast, whose records differ: done anew.
+            return None
 
     def run(
         self,

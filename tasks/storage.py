@@ -59,8 +59,14 @@ class Storage:
 
     def __init__(self, root: str) -> None:
         # A listing that is kept would hide what other processes write.
-        self.fs, self.path = fsspec.core.url_to_fs(root, use_listings_cache=False)
-        self.root = root
+        try:
+            self.fs, self.path = fsspec.core.url_to_fs(root, use_listings_cache=False)
+        except (ImportError, ValueError) as error:
+            raise BrokenWork(
+                f"the storage root {root} cannot be used: {error}. For s3:// addresses: "
+                "pip install 'polycast[s3]'"
+            ) from None
+        self.root = root.rstrip("/")
         self.local = isinstance(self.fs, LocalFileSystem)
         self._fetched: dict[str, Path] = {}
 

@@ -67,7 +67,8 @@ def _teller(contract: Contract) -> Any:
 
 def _reads(contract: Contract) -> Any:
     """The recipe, how it is computed, and what the loss needs of each target."""
-    targets = {c: [t.output, t.loss, t.loss_weight] for c, t in contract.target_columns.items()}
+    columns = contract.target_columns.items()
+    targets = [[c, t.output, t.loss, t.loss_weight] for c, t in columns]
     training = contract.training.model_dump(mode="json", exclude={"engine"})
     keras = os.environ.get("KERAS_BACKEND", "tensorflow")
     return [contract.recipe.model_dump(mode="json"), training, targets, keras]

@@ -116,3 +116,18 @@ def test_check_says_that_the_data_keep_the_contract(tmp_path: Path) -> None:
 
 def test_an_unknown_command_is_wrong_usage() -> None:
     assert polycast(Path(), "retrane").returncode == 2
+
+
+def test_a_prefect_server_that_does_not_answer_is_told_in_a_sentence(tmp_path: Path) -> None:
+    write_contract(tmp_path)
+    address = "http://127.0.0.1:9/api"
+    result = polycast(tmp_path, "check", DATASET, PREFECT_API_URL=address)
+    assert result.returncode == 1
+    assert f"no Prefect server answers at {address}" in result.stderr
+
+
+def test_a_storage_root_that_cannot_be_opened_is_told_in_a_sentence(tmp_path: Path) -> None:
+    result = polycast(tmp_path, "show", "nyc_weather", POLYCAST_HOME="nowhere://x")
+    assert result.returncode == 1
+    assert "the storage root nowhere://x cannot be used" in result.stderr
+    assert "Traceback" not in result.stderr

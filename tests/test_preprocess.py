@@ -107,14 +107,15 @@ def test_too_few_rows_are_told(tmp_path: Path) -> None:
         small_shards(small_contract(), small_rows(30), tmp_path)
 
 
-def test_a_target_that_train_never_saw_is_missing_there_and_kept_elsewhere(tmp_path: Path) -> None:
+@pytest.mark.parametrize("seen", [None, 3.0])
+def test_a_target_that_train_never_saw_or_saw_still_stops_the_run(
+    tmp_path: Path, seen: float | None
+) -> None:
     contract = small_contract(split={"kind": "time"}, targets={"a": {"unit": "K"}})
     rows = small_rows(400)
-    late = [v if i >= 300 else None for i, v in enumerate(rows["a"].to_pylist())]
-    record = small_shards(contract, replaced(rows, "a", late), tmp_path)
-    assert np.isnan(shard(tmp_path, "train").targets).all()
-    assert not np.isnan(shard(tmp_path, "test").targets).all()
-    assert record.folds[0].constant == ("a",)
+    late = [v if i >= 300 else seen for i, v in enumerate(rows["a"].to_pylist())]
+    with pytest.raises(DataError, match=r"^a: does not vary in the train rows"):
+        small_shards(contract, replaced(rows, "a", late), tmp_path)
 
 
 def test_many_batches_make_the_same_shard_as_one(tmp_path: Path) -> None:

@@ -224,3 +224,8 @@ def test_a_manifest_says_when_it_was_written(tmp_path: Path) -> None:
     put(Storage(str(tmp_path)))
     content = json.loads((tmp_path / PLACE / MANIFEST).read_text("utf-8"))
     assert content["written"].startswith(time.strftime("%Y-", time.gmtime()))
+
+
+def test_an_address_that_nothing_can_open_is_told_in_a_sentence() -> None:
+    with pytest.raises(BrokenWork, match=r"storage root nowhere://x cannot be used"):
+        Storage("nowhere://x")

@@ -15,7 +15,7 @@ from data_contracts.contract import Contract
 from data_contracts.expectations import Between, Mean, MissingShare, NotNull, OneOf, RowCount
 from tasks.validate.schema import WORDS, needs
 
-LARGEST = float(np.finfo(np.float64).max)
+LARGEST = float(np.finfo(np.float32).max)
 
 
 @dataclass(frozen=True)
