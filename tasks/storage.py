@@ -140,11 +140,11 @@ class Storage:
 
     def _clear_dead_attempts(self, place: str) -> None:
         """Remove what a killed process of this machine left behind."""
+        dead = [f for f in (Path(self.path) / place).glob("*-*-*") if _left_behind(f.name)]
+        # Read only now: a process that has ended can no longer complete its attempt.
         current = (self.manifest(place) or {}).get("attempt")
-        for folder in (Path(self.path) / place).glob("*-*-*"):
-            host, pid, _ = folder.name.rsplit("-", 2)
-            ours = host == socket.gethostname() and pid.isdecimal()
-            if ours and folder.name != current and not _alive(int(pid)):
+        for folder in dead:
+            if folder.name != current:
                 shutil.rmtree(folder, ignore_errors=True)
 
     def fetch(self, place: str) -> Path:
@@ -187,12 +187,18 @@ class Storage:
         return str(Path(self.path) / relative) if self.local else f"{self.root}/{relative}"
 
     def places(self, folder: str) -> list[str]:
-        """Return the places below a folder that have a manifest, newest name last."""
+        """Return the places below a folder, complete or not, in order of their names."""
         try:
             entries = self.fs.ls(f"{self.path}/{folder}", detail=False)
         except FileNotFoundError:
             return []
         return sorted(f"{folder}/{e.rstrip('/').rsplit('/', 1)[-1]}" for e in entries)
+
+
+def _left_behind(attempt: str) -> bool:
+    """Whether an attempt was made on this machine by a process that has ended."""
+    host, pid, _ = attempt.rsplit("-", 2)
+    return host == socket.gethostname() and pid.isdecimal() and not _alive(int(pid))
 
 
 def _alive(pid: int) -> bool:

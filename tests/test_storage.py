@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -39,6 +40,7 @@ def s3() -> Iterator[str]:
     kept = dict(os.environ)
     os.environ.update(
         AWS_ENDPOINT_URL=f"http://{host}:{port}",
+        AWS_ENDPOINT_URL_S3=f"http://{host}:{port}",
         AWS_ACCESS_KEY_ID="testing",
         AWS_SECRET_ACCESS_KEY="testing",
         AWS_DEFAULT_REGION="us-east-1",
@@ -140,18 +142,68 @@ def test_a_missing_file_makes_its_place_absent(root: str) -> None:
     assert Storage(root).manifest(PLACE) is None
 
 
-def test_a_writer_that_fails_leaves_nothing(tmp_path: Path) -> None:
-    storage = Storage(str(tmp_path))
+def test_a_writer_that_fails_leaves_nothing(root: str) -> None:
+    storage, folders = Storage(root), []
 
     def fail() -> None:
         with storage.write(PLACE) as work:
+            folders.append(work.folder)
             (work.folder / "half.txt").write_text("half", "utf-8")
             raise RuntimeError("on the way")
 
     with pytest.raises(RuntimeError, match="on the way"):
         fail()
     assert storage.manifest(PLACE) is None
-    assert not [f for f in tmp_path.rglob("*") if f.is_file()]
+    assert not folders[0].exists()
+    assert storage.fs.find(storage.path) == []
+
+
+def test_a_writer_that_fails_leaves_what_was_there(root: str) -> None:
+    storage = Storage(root)
+    put(storage)
+    with pytest.raises(RuntimeError), storage.write(PLACE):
+        raise RuntimeError
+    assert (Storage(root).fetch(PLACE) / "deep" / "file.txt").read_text("utf-8") == "content"
+
+
+def test_a_place_without_files_is_whole(root: str) -> None:
+    with Storage(root).write(PLACE) as work:
+        work.record = {"files": 0}
+    manifest = Storage(root).manifest(PLACE)
+    assert manifest is not None
+    assert (manifest["files"], manifest["record"]) == ({}, {"files": 0})
+
+
+def test_files_without_their_manifest_are_never_read(root: str) -> None:
+    # What a writer leaves that is killed between its last file and the manifest.
+    storage = Storage(root)
+    put(storage)
+    storage.fs.rm_file(f"{storage.path}/{PLACE}/{MANIFEST}")
+    again = Storage(root)
+    assert again.manifest(PLACE) is None
+    put(again, "anew")
+    assert (again.fetch(PLACE) / "deep" / "file.txt").read_text("utf-8") == "anew"
+
+
+def test_a_file_of_another_size_makes_its_place_absent(root: str) -> None:
+    storage = Storage(root)
+    put(storage)
+    manifest = storage.manifest(PLACE)
+    assert manifest is not None
+    file = f"{storage.path}/{PLACE}/{manifest['attempt']}/deep/file.txt"
+    storage.fs.pipe_file(file, b"longer than before")
+    assert Storage(root).manifest(PLACE) is None
+
+
+def test_an_address_leads_to_the_file(root: str) -> None:
+    storage = Storage(root)
+    put(storage)
+    assert storage.fs.cat_file(storage.address(PLACE, "deep/file.txt")) == b"content"
+
+
+def test_a_root_may_end_in_a_slash(root: str) -> None:
+    put(Storage(f"{root}/"))
+    assert Storage(root).manifest(PLACE) is not None
 
 
 def test_a_killed_writer_is_never_read_and_the_next_one_clears_it_away(tmp_path: Path) -> None:
@@ -194,6 +246,46 @@ def test_only_a_dead_attempt_of_this_machine_is_cleared_away(tmp_path: Path) -> 
     left = {f.name for f in (tmp_path / PLACE).iterdir()}
     assert dead not in left
     assert left >= set(others)
+
+
+WRITER = f"""
+import sys
+from tasks.storage import Storage
+for i in range(int(sys.argv[2])):
+    with Storage(sys.argv[1]).write({PLACE!r}) as work:
+        for name in ("one", "two"):
+            (work.folder / name).write_text(f"{{work.folder.name}} {{i}}")
+        work.record = {{"by": f"{{work.folder.name}} {{i}}"}}
+"""
+
+
+def write_in_a_process(root: str, times: int) -> "subprocess.Popen[str]":
+    """Start a process that writes PLACE over and over; both of its files say by whom."""
+    arguments = [sys.executable, "-c", WRITER, root, str(times)]
+    return subprocess.Popen(arguments, env=surroundings({}), text=True)
+
+
+def test_an_attempt_that_completes_while_another_begins_stays(tmp_path: Path) -> None:
+    class Slow(Storage):
+        """Storage on a machine where another process writes and ends after each look."""
+
+        def manifest(self, place: str) -> dict[str, Any] | None:
+            found = super().manifest(place)
+            assert write_in_a_process(str(tmp_path), 1).wait() == 0
+            return found
+
+    with Slow(str(tmp_path)).write(PLACE):
+        assert Storage(str(tmp_path)).manifest(PLACE) is not None
+
+
+def test_processes_that_write_one_place_at_once_leave_it_whole(tmp_path: Path) -> None:
+    writers = [write_in_a_process(str(tmp_path), 20) for _ in range(3)]
+    assert [w.wait() for w in writers] == [0, 0, 0]
+    storage = Storage(str(tmp_path))
+    manifest = storage.manifest(PLACE)
+    assert manifest is not None
+    folder = storage.fetch(PLACE)
+    assert {(folder / n).read_text("utf-8") for n in ("one", "two")} == {manifest["record"]["by"]}
 
 
 def test_what_another_process_wrote_is_seen_at_once(s3: str) -> None:
