@@ -85,9 +85,8 @@ def _baseline(contract: Contract, scores: Scores, rule: BaselineRule, target: st
     limit = other * (1 - rule.by)
     passed = value < limit if rule.by == 0 else value <= limit
     unit = contract.target_columns[target].unit
-    change = (
-        f"{abs(1 - value / other):.1%} {'below' if value <= other else 'above'}" if other else "-"
-    )
+    way = "below" if value <= other else "above"
+    change = f"{abs(1 - value / other):.1%} {way}" if other else "against"
     reason = f"{value:.4g} {unit}, {change} {rule.baseline}'s {other:.4g} {unit}"
     return _ruling(contract, words, target, passed, value, limit, reason)
 
@@ -114,7 +113,7 @@ def _champion(
         unit = contract.target_columns[target].unit
         ratio = max(value, TINY) / max(other, TINY)
         if contract.target_columns[target].tier == "critical":
-            logs.append(math.log(ratio))
+            logs.append(math.log(max(ratio, TINY)))
         limit = other * (1 + rule.margin)
         reason = f"{value:.4g} {unit}, champion {other:.4g} {unit} ({ratio - 1:+.1%})"
         rulings.append(_ruling(contract, words, target, value <= limit, value, limit, reason))

@@ -1,4 +1,4 @@
-"""Evaluation and baselines: the same rows for all, and nothing where there is no answer."""
+"""Evaluation: the same rows for all, and nothing where there is no answer."""
 
 from pathlib import Path
 
@@ -6,11 +6,8 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from tasks.baselines import persistence, ridge, train_mean
 from tasks.errors import DataError
 from tasks.evaluate import Model, baseline_models, metric_rows, read_test_rows, score_fold
-from tasks.learning.fit_preprocessing import fit_preprocessing
-from tasks.learning.shards import to_arrays
 from tasks.learning.tables import numbers
 from tasks.records import Scores
 from tests.builders import CANDIDATE, replaced, small_contract, small_rows, small_shards
@@ -135,29 +132,3 @@ def test_row_weights_count_in_the_scores() -> None:
     first = rows.slice(0, 100)
     part, _ = score_fold(contract, {"candidate": constant(0, 0)}, first, 0)
     assert [s.rmse for s in whole] == pytest.approx([s.rmse for s in part])
-
-
-def test_persistence_answers_only_for_targets_that_name_their_present_value() -> None:
-    contract = small_contract(targets={"a": {"unit": "K", "present": "x"}, "b": {"unit": "Pa"}})
-    rows = small_rows(missing=0.0)
-    found = persistence(contract, rows)
-    assert (found[:, 0] == numbers(rows, "x")).all()
-    assert np.isnan(found[:, 1]).all()
-
-
-def test_the_train_mean_is_the_targets_own_whatever_its_transform() -> None:
-    rows = small_rows()
-    fitted = fit_preprocessing(small_contract(), rows)
-    found = train_mean(fitted, rows.slice(0, 3))
-    expected = [np.nanmean(numbers(rows, t)) for t in ("a", "b")]
-    np.testing.assert_allclose(found, np.tile(expected, (3, 1)))
-
-
-def test_ridge_finds_a_linear_truth_where_targets_are_partly_missing() -> None:
-    contract = small_contract()
-    train, test = small_rows(800, seed=1, missing=0.2), small_rows(seed=2, missing=0.0)
-    fitted = fit_preprocessing(contract, train)
-    found = ridge(fitted, to_arrays(contract, fitted, train), test)
-    for i, target in enumerate(("a", "b")):
-        truth = numbers(test, target)
-        assert np.mean((found[:, i] - truth) ** 2) < 0.1 * np.var(truth)

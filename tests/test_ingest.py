@@ -11,6 +11,7 @@ import pytest
 from data_contracts.contract import Contract
 from tasks.errors import DataError
 from tasks.ingest import locate, take_snapshot
+from tasks.storage import file_digest
 from tests.builders import small_contract, small_rows
 
 
@@ -163,3 +164,104 @@ def test_a_value_that_cannot_be_cast_is_told_with_what_to_do(tmp_path: Path) -> 
     query = "SELECT id::INTEGER AS id, x FROM source"
     with pytest.raises(DataError, match=r"cannot be converted: .*'two'.* TRY_CAST"):
         snapshot(contract_of(written(tmp_path, rows), query), tmp_path / "out")
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "SELECT * FROM '{other}'",
+        "SELECT * FROM read_text('{other}')",
+        "SELECT * FROM glob('{folder}/*')",
+        "SELECT * FROM read_parquet('https://example.invalid/rows.parquet')",
+        "SELECT * FROM read_csv('/etc/hostname')",
+    ],
+)
+def test_no_form_of_query_reaches_outside_its_source(tmp_path: Path, query: str) -> None:
+    other = tmp_path / "secret.csv"
+    other.write_text("id\n1\n", "utf-8")
+    query = query.format(other=other, folder=tmp_path)
+    with pytest.raises(DataError):
+        snapshot(contract_of(written(tmp_path), query), tmp_path / "out")
+    assert not list((tmp_path / "out").glob("*.parquet"))
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "COPY (SELECT 1) TO '{folder}/stolen.csv'",
+        "ATTACH '{folder}/stolen.csv' AS other",
+        "SET enable_external_access = true",
+        "INSTALL httpfs",
+    ],
+)
+def test_a_query_changes_and_writes_nothing(tmp_path: Path, query: str) -> None:
+    with pytest.raises(DataError, match="not valid SQL"):
+        snapshot(contract_of(written(tmp_path), query.format(folder=tmp_path)), tmp_path / "out")
+    assert not (tmp_path / "stolen.csv").exists()
+
+
+@pytest.mark.parametrize("name", ["it's $HOME.parquet", "größe 温度.parquet", "a*[b]?.parquet"])
+def test_a_file_of_a_hostile_name_is_read(tmp_path: Path, name: str) -> None:
+    file = written(tmp_path).rename(tmp_path / name)
+    assert len(snapshot(contract_of(file), tmp_path / "out")) == 200
+
+
+def test_nan_is_missing_in_narrow_floats_and_infinity_stays(tmp_path: Path) -> None:
+    values = pa.array(np.array([np.nan, np.inf, -np.inf, 0.0], np.float32))
+    rows = pa.table({"id": [1, 2, 3, 4], "x": values})
+    found = snapshot(contract_of(written(tmp_path, rows)), tmp_path / "out")["x"]
+    assert found.to_pylist() == [None, np.inf, -np.inf, 0.0]
+    assert found.type == pa.float32()
+
+
+def test_rows_are_numbered_on_across_batches(tmp_path: Path) -> None:
+    count = 150_000
+    rows = pa.table({"id": np.arange(count)[::-1]})
+    found = snapshot(contract_of(written(tmp_path, rows)), tmp_path / "out")
+    assert (found["_row"].to_numpy() == np.arange(count)).all()
+    assert (found["id"].to_numpy() == np.arange(count)).all()
+
+
+def test_rows_without_their_key_are_in_order_of_all_columns(tmp_path: Path) -> None:
+    rows = pa.table({"x": [2.0, 1.0], "z": [1.0, 2.0]})
+    found = snapshot(contract_of(written(tmp_path, rows)), tmp_path / "out")
+    assert found["x"].to_pylist() == [1.0, 2.0]
+
+
+def test_a_csv_of_a_header_alone_is_a_snapshot_of_no_rows(tmp_path: Path) -> None:
+    file = tmp_path / "rows.csv"
+    file.write_text("id,x\n", "utf-8")
+    rows = snapshot(contract_of(file, kind="csv"), tmp_path / "out")
+    assert (len(rows), rows.column_names) == (0, ["_row", "id", "x"])
+
+
+def test_a_contract_names_its_own_texts_for_missing(tmp_path: Path) -> None:
+    file = tmp_path / "rows.csv"
+    file.write_text("id,x\n1,-999\n2,it's gone\n3,4.5\n", "utf-8")
+    source = {"kind": "csv", "path": str(file), "missing": ["-999", "it's gone"]}
+    rows = snapshot(small_contract(source=source), tmp_path / "out")
+    assert rows["x"].to_pylist() == [None, None, 4.5]
+
+
+def test_times_with_a_zone_stay_the_same_moments(tmp_path: Path) -> None:
+    moments = pa.array([0, 3_600_000_000], pa.timestamp("us", "America/New_York"))
+    rows = pa.table({"id": [1, 2], "time": moments})
+    found = snapshot(contract_of(written(tmp_path, rows)), tmp_path / "out")["time"]
+    assert found.cast(pa.int64()).to_pylist() == [0, 3_600_000_000]
+    assert found.type.tz == "UTC"
+
+
+def test_the_record_says_rows_types_and_the_sources_hash(tmp_path: Path) -> None:
+    file = written(tmp_path, pa.table({"id": [1, 2], "place": ["a", None]}))
+    found = take_snapshot(contract_of(file), file, tmp_path)
+    assert (found.rows, found.columns) == (2, {"id": "int64", "place": "string"})
+    assert found.source == file_digest(file)
+
+
+@pytest.mark.parametrize("name", ["a*.parquet", "a[b].parquet", "a?.parquet"])
+def test_a_file_named_as_a_pattern_lets_no_other_be_read(tmp_path: Path, name: str) -> None:
+    # DuckDB takes such a name for a pattern, which then also fits the file beside it.
+    file = written(tmp_path, pa.table({"id": [1]})).rename(tmp_path / name)
+    written(tmp_path, pa.table({"id": [2]})).rename(tmp_path / "ab.parquet")
+    with pytest.raises(DataError, match="cannot be read"):
+        snapshot(contract_of(file), tmp_path / "out")

@@ -193,3 +193,94 @@ def test_a_minor_targets_loss_does_not_weigh_on_the_whole() -> None:
     verdict = judged(CHAMPION, found, targets=targets)
     assert verdict.outcome == "pass"
     assert not only(verdict, "b").passed
+
+
+def r2_of_a(value: float) -> Scores:
+    score = Score(fold=0, model="candidate", target="a", rows=9, mae=1, rmse=1, r2=value, skill={})
+    other = score.model_copy(update={"target": "b"})
+    return Scores(candidate=CANDIDATE, scores=(score, other))
+
+
+@pytest.mark.parametrize(("value", "outcome"), [(0.5, "pass"), (0.499, "fail")])
+def test_r2_is_held_against_its_least_value_and_has_no_unit(value: float, outcome: str) -> None:
+    rule = {"rule": "absolute", "metric": "r2", "targets": ["a"], "at_least": 0.5}
+    verdict = judged(rule, r2_of_a(value))
+    assert verdict.outcome == outcome
+    assert only(verdict, "a").reason == f"r2 {value:g}, limit 0.5"
+    assert only(verdict, "a").rule == "r2 at least 0.5"
+
+
+def test_a_baseline_ruling_tells_both_errors_their_gap_and_the_unit() -> None:
+    rule = {"rule": "baseline", "baseline": "ridge", "by": 0.1}
+    verdict = judged(rule, scores(candidate=(9.5, 8.0), ridge=(10.0, 10.0)))
+    assert verdict.outcome == "fail"
+    assert only(verdict, "a").rule == "rmse at least 10% below ridge"
+    assert only(verdict, "a").reason == "9.5 K, 5.0% below ridge's 10 K"
+    assert only(verdict, "b").reason == "8 Pa, 20.0% below ridge's 10 Pa"
+    assert only(verdict, "a").limit == 9.0
+
+
+@pytest.mark.parametrize(("value", "outcome"), [(10.5, "pass"), (10.6, "fail")])
+def test_a_negative_share_allows_an_error_above_the_baselines(value: float, outcome: str) -> None:
+    rule = {"rule": "baseline", "baseline": "ridge", "by": -0.05, "targets": ["a"]}
+    verdict = judged(rule, scores(candidate=(value, 1.0), ridge=(10.0, 1.0)))
+    assert verdict.outcome == outcome
+    assert only(verdict, "a").rule == "rmse at most 5% above ridge"
+    assert f"{value / 10 - 1:.1%} above ridge's 10 K" in only(verdict, "a").reason
+
+
+def test_a_baseline_without_any_error_is_told_without_a_share() -> None:
+    rule = {"rule": "baseline", "baseline": "ridge", "targets": ["a"]}
+    verdict = judged(rule, scores(candidate=(0.5, 1.0), ridge=(0.0, 1.0)))
+    assert verdict.outcome == "fail"
+    assert only(verdict, "a").reason == "0.5 K, against ridge's 0 K"
+
+
+def test_a_champion_ruling_tells_both_errors_their_ratio_and_the_unit() -> None:
+    verdict = judged(CHAMPION, scores(candidate=(1.03, 0.5), champion=(1.0, 1.0)))
+    assert only(verdict, "a").reason == "1.03 K, champion 1 K (+3.0%)"
+    assert only(verdict, "b").reason == "0.5 Pa, champion 1 Pa (-50.0%)"
+    assert only(verdict, "all").reason.endswith("ratios to the champion is 0.7176")
+
+
+def test_an_error_at_the_margin_holds() -> None:
+    found = scores(candidate=(1.25, 0.5), champion=(1.0, 1.0))
+    assert judged({"rule": "champion", "margin": 0.25}, found).outcome == "pass"
+
+
+def test_a_champion_that_went_astray_is_beaten() -> None:
+    found = scores(candidate=(1.0, 1.0), champion=(float("inf"), 1.0))
+    assert judged(CHAMPION, found).outcome == "pass"
+
+
+def test_one_failed_rule_of_many_blocks() -> None:
+    rules = [
+        {"rule": "absolute", "metric": "rmse", "at_most": 5.0},
+        {"rule": "baseline", "baseline": "mean"},
+        CHAMPION,
+    ]
+    by = small_contract(gate={"rules": rules})
+    good = scores(candidate=(1.0, 1.0), mean=(3.0, 3.0), champion=(2.0, 2.0))
+    bad = scores(candidate=(1.0, 1.0), mean=(3.0, 0.9), champion=(2.0, 2.0))
+    assert judge_scores(by, good).outcome == "pass"
+    verdict = judge_scores(by, bad)
+    assert verdict.outcome == "fail"
+    assert [(r.rule, r.target) for r in verdict.rulings if not r.passed] == [
+        ("rmse below mean", "b")
+    ]
+
+
+def test_a_rule_may_go_by_the_mean_absolute_error() -> None:
+    # The helper's mean absolute error is half of the root mean square.
+    rule = {"rule": "absolute", "metric": "mae", "targets": ["a"], "at_most": 2.0}
+    assert judged(rule, scores(candidate=(4.0, 9.0))).outcome == "pass"
+    assert only(judged(rule, scores(candidate=(4.5, 9.0))), "a").reason == "mae 2.25 K, limit 2 K"
+
+
+def test_folds_count_by_their_mean() -> None:
+    rule = {"rule": "absolute", "metric": "rmse", "targets": ["a"], "at_most": 2.0}
+    first = scores(candidate=(1.0, 1.0))
+    second = scores(candidate=(3.5, 1.0))
+    late = [s.model_copy(update={"fold": 1}) for s in second.scores]
+    both = first.model_copy(update={"scores": (*first.scores, *late)})
+    assert only(judged(rule, both), "a").value == 2.25

@@ -13,6 +13,7 @@ import pyarrow as pa
 import pytest
 from keras import ops
 
+from tasks.evaluate import bundle_model
 from tasks.learning.bundle import load_bundle, save_bundle
 from tasks.learning.errors import Diverged
 from tasks.learning.fitting import fit, fit_network
@@ -177,6 +178,15 @@ def test_a_bundle_answers_the_same_after_loading(
     loaded = load_bundle(folder)
     np.testing.assert_allclose(loaded.predict(rows).mean, answers, rtol=1e-5)
     assert (loaded.predict(rows.to_pandas()).mean == loaded.predict(rows).mean).all()
+
+
+def test_a_champion_answers_the_targets_it_knows_in_the_order_asked_for(
+    saved: tuple[Path, pa.Table, np.ndarray],
+) -> None:
+    folder, rows, answers = saved
+    found = bundle_model(folder, ["b", "later", "a"])(rows)
+    np.testing.assert_allclose(found[:, [2, 0]], answers, rtol=1e-5)
+    assert np.isnan(found[:, 1]).all()
 
 
 def test_a_bundle_loads_in_another_process_with_none_of_our_dear_parts(
