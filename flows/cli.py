@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from data_contracts.contract import Contract
     from tasks.records import Run
 
-FAULT, USAGE, BLOCKED, DATA = 1, 2, 3, 4
+BLOCKED = 3
+"""The exit code of a verdict that blocks; flows/explain.py has those of errors."""
 SHOWN_RUNS = 10
 
 app = typer.Typer(
@@ -94,7 +95,7 @@ def check(dataset: Dataset, changes: Changes = None) -> None:
                 checked = flow(dataset, overrides)
         from rich.console import Console
 
-        from tasks.storage import Storage, home
+        from tasks.storage import root_storage
 
         console = Console(highlight=False)
         console.print(f"[bold green]{contract.dataset} keeps its contract[/]")
@@ -102,7 +103,7 @@ def check(dataset: Dataset, changes: Changes = None) -> None:
             console.print(
                 f"  quarantined: {reason.expectation}: {reason.rows:,} rows", markup=False
             )
-        docs = Storage(home()).address(checked.place, "data_docs/index.html")
+        docs = root_storage().address(checked.place, "data_docs/index.html")
         console.print(f"  data docs    {docs}", markup=False, soft_wrap=True)
 
 
@@ -248,9 +249,9 @@ def _show(contract: "Contract", run: "Run", fresh: bool) -> None:
 
 def _links(run: "Run") -> dict[str, str]:
     from flows.server import running
-    from tasks.storage import Storage, home
+    from tasks.storage import root_storage
 
-    storage = Storage(home())
+    storage = root_storage()
     checked = run.publication.verdict.scores.candidate.shards.checked
     links = {
         "report": storage.address(run.place, "report.html"),

@@ -22,7 +22,6 @@ from rich.status import Status
 from tasks.storage import local_home
 
 VARIABLE = "POLYCAST_CONSOLE"
-STAGES = ("ingest", "validate", "preprocess", "train", "evaluate", "judge", "publish", "report")
 
 
 def open_console() -> None:

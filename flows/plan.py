@@ -27,7 +27,7 @@ def _publication(contract: Contract) -> Publication | None:
         return None
     if (candidate := train.STAGE.find(contract, shards.hash)) is None:
         return None
-    if (scores := evaluate.STAGE.find(contract, *evaluate.inputs(contract, candidate))) is None:
+    if (scores := evaluate.find(contract, candidate)) is None:
         return None
     if (verdict := judge.STAGE.find(contract, scores.hash)) is None:
         return None

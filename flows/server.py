@@ -114,7 +114,7 @@ def healthy(address: str) -> bool:
 def free_port() -> int:
     """Return a loopback port that nothing listens on."""
     with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
+        probe.bind((HOST, 0))
         return int(probe.getsockname()[1])
 
 

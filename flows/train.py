@@ -20,7 +20,7 @@ from data_contracts.contract import Contract
 from tasks.contracts import read_contract, store_contract
 from tasks.preprocess import STAGE as PREPROCESS
 from tasks.records import Candidate, Shards
-from tasks.storage import Storage, home
+from tasks.storage import home, root_storage
 from tasks.train import STAGE, train_candidate
 
 
@@ -46,7 +46,7 @@ def train(contract: str, shards: str) -> str:
     candidate = STAGE.run(
         terms,
         data.hash,
-        work=lambda folder: train_candidate(terms, data, Storage(home()).fetch(shards), folder),
+        work=lambda folder: train_candidate(terms, data, root_storage().fetch(shards), folder),
     )
     return candidate.place
 

@@ -23,9 +23,9 @@ from tasks.learning.shards import read_shard
 from tasks.learning.tables import numbers
 from tasks.orchestration import stage_task, table
 from tasks.records import Candidate, Score, Scores, Shards
-from tasks.registry import bundle_folder, opponent
+from tasks.registry import Version, bundle_folder, opponent
 from tasks.stage import Stage
-from tasks.storage import Storage, home
+from tasks.storage import root_storage
 
 Values = NDArray[np.float64]
 Model = Callable[[pa.Table], Values]
@@ -156,7 +156,7 @@ def evaluate_candidate(
     contract: Contract, candidate: Candidate, champion: str | None, folder: Path
 ) -> Scores:
     """Score a candidate, the champion version named and the baselines; write predictions."""
-    storage = Storage(home())
+    storage = root_storage()
     shards = candidate.shards
     data = storage.fetch(shards.place)
     rows = storage.fetch(shards.checked.snapshot.place) / "rows.parquet"
@@ -170,11 +170,12 @@ def evaluate_candidate(
     predictions = []
     for fold in shards.folds:
         test = read_test_rows(contract, rows, data / "splits.parquet", fold.index)
-        try:
-            own.get("champion", lambda _: None)(test.slice(0, 1))
-        except ValueError as error:
-            note = f"version {champion} cannot answer these rows: {error}"
-            del own["champion"]
+        if "champion" in own:
+            try:
+                own["champion"](test.slice(0, 1))
+            except ValueError as error:
+                note = f"version {champion} cannot answer these rows: {error}"
+                del own["champion"]
         models = own | baseline_models(contract, data, fold.index)
         found, answers = score_fold(contract, models, test, fold.index)
         scores += found
@@ -229,9 +230,14 @@ def _reads(contract: Contract) -> Any:
 STAGE = Stage("evaluate", "scores", Scores, __name__, _reads)
 
 
-def inputs(contract: Contract, candidate: Candidate) -> tuple[str, str]:
-    """Return what the stage's key covers: the candidate and whom it is compared with."""
+def find(contract: Contract, candidate: Candidate) -> Scores | None:
+    """Return the finished scores of a candidate against today's opponent, or None."""
     rival = opponent(contract.registered_model, candidate.hash)
+    return STAGE.find(contract, *_inputs(candidate, rival))
+
+
+def _inputs(candidate: Candidate, rival: Version | None) -> tuple[str, str]:
+    """Return what the stage's key covers: the candidate and whom it is compared with."""
     return candidate.hash, rival.identity if rival else ""
 
 
@@ -240,12 +246,12 @@ def evaluate(contract: Contract, candidate: Candidate, shards: Shards) -> Scores
     """Score the candidate beside champion and baselines, and show the table."""
     if candidate.shards.hash != shards.hash:
         raise ValueError("the candidate was trained on other shards than these")
-    key = inputs(contract, candidate)
-    rival = key[1].rpartition("#")[2] or None
+    rival = opponent(contract.registered_model, candidate.hash)
+    champion = rival.version if rival else None
     scores = STAGE.run(
         contract,
-        *key,
-        work=lambda folder: evaluate_candidate(contract, candidate, rival, folder),
+        *_inputs(candidate, rival),
+        work=lambda folder: evaluate_candidate(contract, candidate, champion, folder),
     )
     table(f"{contract.dataset}-metrics", metric_rows(contract, scores), "Errors on the test rows")
     groups = group_rows(contract, scores)

@@ -9,19 +9,12 @@ from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State, TaskRun
 from prefect.tasks import Task
 
-from tasks.errors import DataError
-from tasks.storage import BrokenWork
-
 F = TypeVar("F", bound=Callable[..., Any])
-
-FINAL = (DataError, BrokenWork, ValueError, TypeError, KeyError, AttributeError, LookupError)
-"""What comes out the same however often it is tried."""
 
 
 def may_help(_task: Task[Any, Any], _run: TaskRun, state: State[Any]) -> bool:
     """Say whether a retry can help: for a passing fault of disk or network, not for bad data."""
-    error = state.result(raise_on_failure=False)
-    return isinstance(error, OSError) and not isinstance(error, FINAL)
+    return isinstance(state.result(raise_on_failure=False), OSError)
 
 
 def stage_task(function: F) -> F:

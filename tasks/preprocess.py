@@ -23,7 +23,7 @@ from tasks.orchestration import stage_task, table
 from tasks.records import Checked, Fold, Shards
 from tasks.splitting import check_counts, split_sql
 from tasks.stage import Stage
-from tasks.storage import Storage, home
+from tasks.storage import root_storage
 
 BATCH_ROWS = 65_536
 
@@ -117,7 +117,7 @@ STAGE = Stage("preprocess", "shards", Shards, __name__, _reads)
 @stage_task
 def preprocess(contract: Contract, checked: Checked) -> Shards:
     """Turn checked rows into shards, and show the sizes of the splits."""
-    storage = Storage(home())
+    storage = root_storage()
 
     def work(folder: Path) -> Shards:
         rows = storage.fetch(checked.snapshot.place) / "rows.parquet"

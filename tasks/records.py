@@ -232,8 +232,6 @@ class Run(Record):
     publication: Publication
     flow_run: str | None = None
     """Prefect's id of the flow run."""
-    places: dict[str, str]
-    """The place of every stage's work."""
 
     @property
     def summary(self) -> str:

@@ -5,12 +5,12 @@ from collections.abc import Iterator
 from pydantic import ValidationError
 
 from tasks.records import Run
-from tasks.storage import Storage, home
+from tasks.storage import root_storage
 
 
 def runs(dataset: str) -> Iterator[Run]:
     """Yield the complete runs of a dataset, newest first."""
-    storage = Storage(home())
+    storage = root_storage()
     for place in reversed(storage.places(f"runs/{dataset}")):
         manifest = storage.manifest(place)
         if manifest is None:

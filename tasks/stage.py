@@ -20,7 +20,7 @@ from pydantic import ValidationError
 
 from data_contracts.contract import Contract
 from tasks.records import Record
-from tasks.storage import Storage, digest, file_digest, home
+from tasks.storage import digest, file_digest, root_storage
 
 log = logging.getLogger("polycast")
 
@@ -59,7 +59,7 @@ class Stage(Generic[R]):
 
     def read(self, place: str) -> R | None:
         """Return the record at a place, or None where it is not complete."""
-        manifest = Storage(home()).manifest(place)
+        manifest = root_storage().manifest(place)
         try:
             return None if manifest is None else self.record.model_validate(manifest["record"])
         except ValidationError:
@@ -86,14 +86,10 @@ class Stage(Generic[R]):
             return found
         self._tell("started")
         start = time.monotonic()
-        with Storage(home()).write(place) as job:
+        with root_storage().write(place) as job:
             record = work(job.folder)
-            contents = {
-                f.relative_to(job.folder).as_posix(): file_digest(f)
-                for f in sorted(job.folder.rglob("*"))
-                if f.is_file()
-            }
-            seal = digest([record.model_dump(mode="json", exclude={"place", "hash"}), contents])
+            own = record.model_dump(mode="json", exclude={"place", "hash"})
+            seal = digest([own, job.checksums])
             record = record.model_copy(update={"place": place, "hash": seal})
             took = time.monotonic() - start
             job.record = record.model_dump(mode="json")

@@ -16,6 +16,7 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +53,12 @@ class Work:
         self.folder = folder
         self.record: dict[str, Any] | None = None
         self.seconds = 0.0
+
+    @cached_property
+    def checksums(self) -> dict[str, str]:
+        """The SHA-256 of every file by name, taken once: ask when all are written."""
+        files = (f for f in sorted(self.folder.rglob("*")) if f.is_file())
+        return {f.relative_to(self.folder).as_posix(): file_digest(f) for f in files}
 
 
 class Storage:
@@ -113,12 +120,8 @@ class Storage:
 
     def _complete(self, place: str, attempt: str, work: Work) -> None:
         files = {
-            f.relative_to(work.folder).as_posix(): {
-                "sha256": file_digest(f),
-                "bytes": f.stat().st_size,
-            }
-            for f in sorted(work.folder.rglob("*"))
-            if f.is_file()
+            name: {"sha256": checksum, "bytes": (work.folder / name).stat().st_size}
+            for name, checksum in work.checksums.items()
         }
         for name in files if not self.local else ():
             target = f"{self.path}/{place}/{attempt}/{name}"
@@ -216,9 +219,19 @@ def home() -> str:
     return os.environ.get("POLYCAST_HOME") or str(Path(".polycast").resolve())
 
 
+def root_storage() -> Storage:
+    """Return the storage root of this process: what it has fetched and verified, it keeps."""
+    return _opened(home())
+
+
+@cache
+def _opened(root: str) -> Storage:
+    return Storage(root)
+
+
 def local_home() -> Path:
     """Return the local folder for servers' own files; `.polycast` where the root is remote."""
-    storage = Storage(home())
+    storage = root_storage()
     folder = Path(storage.path) if storage.local else Path(".polycast").resolve()
     folder.mkdir(parents=True, exist_ok=True)
     return folder

@@ -18,7 +18,7 @@ from tasks.orchestration import markdown, stage_task
 from tasks.publish.tracking import track
 from tasks.records import Candidate, Publication, Verdict
 from tasks.stage import Stage
-from tasks.storage import Storage, home
+from tasks.storage import Storage, root_storage
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -32,7 +32,7 @@ class ChampionMoved(Exception):
 
 def publish_verdict(contract: Contract, candidate: Candidate, verdict: Verdict) -> Publication:
     """Record the verdict in MLflow; on pass register a version and move the alias."""
-    storage = Storage(home())
+    storage = root_storage()
     client = registry.client()
     run = track(contract, verdict, storage, client)
     number = None

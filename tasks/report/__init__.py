@@ -17,7 +17,7 @@ from tasks.environment import environment
 from tasks.orchestration import link, stage_task
 from tasks.records import Publication, Record, Run
 from tasks.stage import Stage
-from tasks.storage import Storage, home
+from tasks.storage import Storage, root_storage
 
 STAGE = Stage("report", "runs", Run, __name__, lambda contract: contract.model_dump(mode="json"))
 
@@ -26,7 +26,7 @@ def write_run(contract: Contract, publication: Publication, run_id: str, folder:
     """Write the report, the manifest and the contract into `folder`; return the Run."""
     from tasks.report.page import ReportSources, write_report
 
-    storage = Storage(home())
+    storage = root_storage()
     records = chain(publication)
     stages = {name: _stage(storage, record) for name, record in records.items()}
     versions = environment()
@@ -66,7 +66,6 @@ def write_run(contract: Contract, publication: Publication, run_id: str, folder:
         outcome="published" if publication.version else "blocked",
         publication=publication,
         flow_run=flow_run.id,
-        places={name: record.place for name, record in records.items()},
     )
 
 
@@ -108,7 +107,7 @@ def report(contract: Contract, publication: Publication) -> Run:
         place=f"runs/{contract.dataset}/{run_id}",
         work=lambda folder: write_run(contract, publication, run_id, folder),
     )
-    address = Storage(home()).address(run.place, "report.html")
+    address = root_storage().address(run.place, "report.html")
     uri = address if "://" in address else Path(address).as_uri()
     link(f"{contract.dataset}-report", uri, "Report")
     return run

@@ -12,7 +12,7 @@ from tasks.errors import Breach
 from tasks.orchestration import markdown, stage_task
 from tasks.records import Checked, Snapshot
 from tasks.stage import Stage
-from tasks.storage import Storage, home
+from tasks.storage import root_storage
 
 
 def _reads(contract: Contract) -> Any:
@@ -38,7 +38,7 @@ def find(contract: Contract, snapshot: Snapshot) -> Checked | None:
 def accept(checked: Checked | None) -> Checked | None:
     """Return what was checked. Raises Breach where it breaks the contract."""
     if checked is not None and checked.breaches:
-        docs = Storage(home()).address(checked.place, "data_docs/index.html")
+        docs = root_storage().address(checked.place, "data_docs/index.html")
         raise Breach(checked.breaches, docs)
     return checked
 
@@ -66,7 +66,7 @@ def summary_markdown(contract: Contract, checked: Checked, docs: str) -> str:
 @stage_task
 def validate(contract: Contract, snapshot: Snapshot) -> Checked:
     """Check a snapshot and show what was found."""
-    storage = Storage(home())
+    storage = root_storage()
 
     def work(folder: Path) -> Checked:
         from tasks.validate.checking import check_rows
