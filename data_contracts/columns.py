@@ -102,7 +102,13 @@ Feature = Annotated[
     ChosenBy("kind", default="numeric"),
 ]
 
-Loss = Literal["mse", "mae", "huber"]
+Loss = Literal["mse", "mae", "huber", "log_cosh", "quantile", "gaussian_nll", "crps"]
+"""quantile: the pinball loss at `loss_level`. gaussian_nll and crps: the likelihood and the
+continuous ranked probability score of a mean and a deviation, which the network learns both."""
+
+
+Output = Literal["linear", "sigmoid", "softplus", "relu", "exp", "softmax"]
+Transform = Literal["standard", "robust", "change", "log1p", "yeo_johnson", "quantile"]
 
 
 class Target(_Measured):
@@ -110,13 +116,19 @@ class Target(_Measured):
 
     unit: str = Field(min_length=1)
     """The unit of the target; every error is reported in it."""
-    output: Literal["linear"] = "linear"
-    """The activation of the target's output."""
-    transform: Literal["standard", "robust", "change"] = "standard"
-    """How the target is scaled for training; predictions are scaled back. change: what is
-    learned is the difference from `present`, scaled to mean 0 and deviation 1."""
+    output: Output = "linear"
+    """What predictions may be. linear: any number. sigmoid: between the `bounds`, which it needs.
+    softplus and relu: 0 or more. exp: above 0. softmax: a share of its group's `whole`."""
+    transform: Transform = "standard"
+    """How the target is scaled for training; predictions are scaled back. standard: mean 0,
+    deviation 1. robust: median 0, quartile range 1. change: what is learned is the difference
+    from `present`. log1p: the logarithm of 1 + value. yeo_johnson: the power that makes the
+    values most normal. quantile: each value's place among the train rows, as a normal number.
+    Each but robust is then scaled to mean 0 and deviation 1."""
     loss: Loss | None = None
     """The target's own loss; the recipe's when absent."""
+    loss_level: float = Field(default=0.5, gt=0, lt=1)
+    """The level of the loss `quantile`."""
     loss_weight: float = Field(default=1.0, gt=0)
     """How much the target counts in the training loss."""
     group: str | None = None
@@ -132,3 +144,5 @@ class TargetGroup(Section):
 
     description: str = ""
     """What the group's targets have in common."""
+    whole: float | None = Field(default=None, gt=0)
+    """What the group's targets add up to when their output is softmax."""

@@ -5,6 +5,7 @@ import traceback
 from data_contracts.errors import ContractError, UnknownDataset
 from flows.server import ServerFault
 from tasks.errors import DataError
+from tasks.learning.errors import Unsuitable
 from tasks.storage import BrokenWork, local_home
 
 FAULT, USAGE, DATA = 1, 2, 4
@@ -19,7 +20,7 @@ def explain(error: Exception) -> tuple[str, int]:
         return f"the contract cannot be used:\n{error}", USAGE
     if isinstance(error, UnknownDataset):
         return str(error.args[0]), USAGE
-    if isinstance(error, DataError):
+    if isinstance(error, DataError | Unsuitable):
         return str(error), DATA
     if isinstance(error, BrokenWork | ServerFault | OSError):
         return str(error), FAULT

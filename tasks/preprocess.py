@@ -2,7 +2,8 @@
 
 In: a contract and the Checked rows. Out: Shards, per fold `preprocessing.json` and one Parquet
 file a split, with float32 columns `x/<input>`, `y/<target>` (scaled, null where missing) and
-`weight`. Raises DataError where a split has too few rows.
+`weight`. Raises DataError where a split has too few rows, and Unsuitable where a target's output
+or transform cannot take its train values.
 """
 
 from collections.abc import Iterator
@@ -80,7 +81,7 @@ def _learnable(preprocessing: Preprocessing) -> None:
 
 def _rows(contract: Contract, database: Any, split: str) -> Iterator[pa.RecordBatch]:
     """Yield a split's raw rows in order, in batches; one empty batch where there are none."""
-    names = columns(contract.columns())
+    names = columns(list(dict.fromkeys(["_row", *contract.columns()])))
     # No join: a column of the user's may be called `split` too.
     own = "SELECT _row FROM splits WHERE split = ?"
     query = f"SELECT {names} FROM kept WHERE _row IN ({own}) ORDER BY _row"
@@ -98,11 +99,17 @@ def _reads(contract: Contract) -> Any:
         [c, f.model_dump(mode="json", exclude={"description", "unit", "bounds"})]
         for c, f in contract.feature_columns.items()
     ]
-    targets = [[c, t.transform, t.unit] for c, t in contract.target_columns.items()]
+    targets = [
+        [c, t.transform, t.unit, t.output, t.bounds if t.output == "sigmoid" else None]
+        for c, t in contract.target_columns.items()
+    ]
+    groups = contract.groups()
+    wholes = [[g.whole, groups[name]] for name, g in contract.target_groups.items() if g.whole]
     split = contract.split.model_dump(mode="json")
     return [
         features,
         targets,
+        wholes,
         contract.present_columns,
         split,
         contract.time,

@@ -10,6 +10,8 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from tasks.learning.transforms import Transform
+
 Float = NDArray[np.float64]
 Input = NDArray[np.float32]
 
@@ -119,7 +121,7 @@ ENCODERS: dict[str, type[Any]] = {
 
 @dataclass(frozen=True)
 class TargetScaler:
-    """A target's scaling and its exact inverse.
+    """A target's scaling and its exact inverse: scaled = (transform(value) - center) / scale.
 
     Where `present` names a column, what is scaled is the change from that column's value, and
     `fill` stands in where it is missing.
@@ -135,19 +137,42 @@ class TargetScaler:
     fill: float = 0.0
     constant: bool = False
     """True where what is scaled does not vary in the train rows; its scale is 1 then."""
+    transform: Transform | None = None
+    """The map of values before they are centred and scaled; None for none."""
+
+    @property
+    def affine(self) -> bool:
+        """True where a straight line leads from scaled values to units."""
+        return self.transform is None
 
     def apply(self, values: Float, present: Float | None = None) -> Float:
         """Return values (n,) in units as scaled values (n,); NaN where `present` is missing."""
         base = 0.0 if present is None else present
-        return (values - base - self.center) / self.scale
+        return (self._forward(values - base) - self.center) / self.scale
 
     def invert(self, scaled: Float, present: Float | None = None) -> Float:
-        """Return scaled values (n,) in units."""
-        base: Any = 0.0
-        if present is not None:
-            base = np.where(np.isnan(present), self.fill, present)
-        values: Float = scaled * self.scale + self.center + base
-        return values
+        """Return scaled values (n,) or (n, draws) in units, for `present` (n,)."""
+        values = scaled * self.scale + self.center
+        if self.transform is not None:
+            values = self.transform.inverse(values)
+        if present is None:
+            return values
+        base = np.where(np.isnan(present), self.fill, present)
+        return values + base.reshape(-1, *(1,) * (scaled.ndim - 1))
+
+    @property
+    def size(self) -> float:
+        """What a change by 1 in scaled space is in units, about the centre."""
+        above, below = (float(self.invert(np.array([v]))[0]) for v in (1.0, -1.0))
+        return (above - below) / 2
+
+    def scaled_limit(self, value: float) -> float:
+        """Return a limit in units as a limit of scaled values; `present` plays no part."""
+        forward = self._forward(np.array([value], dtype=np.float64))
+        return float((forward[0] - self.center) / self.scale)
+
+    def _forward(self, values: Float) -> Float:
+        return values if self.transform is None else self.transform.forward(values)
 
 
 def _stack(*columns: NDArray[Any]) -> Input:

@@ -21,12 +21,18 @@ from tasks.learning.encoders import (
     TargetScaler,
     TimestampEncoder,
 )
+from tasks.learning.fit_transforms import fit_transform
 from tasks.learning.preprocessing import Preprocessing
+from tasks.learning.suitable import check_suitable
 from tasks.learning.tables import labels, numbers
 
 
 def fit_preprocessing(contract: Contract, train: pa.Table) -> Preprocessing:
-    """Return encoders and scalers fitted on `train`, raw rows that hold the train split alone."""
+    """Return encoders and scalers fitted on `train`, raw rows that hold the train split alone.
+
+    Raises Unsuitable where they hold values that a target's output or transform cannot take.
+    """
+    check_suitable(contract, train)
     encoders = tuple(_fit(c, f, train) for c, f in contract.feature_columns.items())
     presents = contract.present_columns
     scalers = tuple(
@@ -40,11 +46,13 @@ def _fit_target(column: str, target: Target, present: str | None, train: pa.Tabl
     values = numbers(train, column)
     mean = _center_scale(values, "standard")[0]
     now = numbers(train, present) if present else np.zeros_like(values)
-    method = "standard" if present else target.transform
-    center, scale = _center_scale(values - now, method)
     fill = _center_scale(now, "standard")[0]
+    transform = fit_transform(target.transform, values)
+    learned = transform.forward(values) if transform else values - now
+    center, scale = _center_scale(learned, target.transform)
+    constant = scale == 0
     return TargetScaler(
-        column, target.unit, center, scale or 1.0, mean, present, fill, constant=scale == 0
+        column, target.unit, center, scale or 1.0, mean, present, fill, constant, transform
     )
 
 

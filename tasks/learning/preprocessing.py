@@ -22,6 +22,7 @@ from tasks.learning.encoders import (
     TimestampEncoder,
 )
 from tasks.learning.tables import as_table, labels, numbers, seconds
+from tasks.learning.transforms import from_plain, to_plain
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,11 @@ class Preprocessing:
         inputs = [e for e in self.encoders if isinstance(e, NumericEncoder) and e.constant]
         return (*(e.column for e in inputs), *(s.column for s in self.scalers if s.constant))
 
+    @property
+    def affine(self) -> bool:
+        """True where a straight line leads from every target's scaled values to units."""
+        return all(s.affine for s in self.scalers)
+
     def encode(self, rows: Any) -> Input:
         """Return the network's inputs, float32 (n, inputs), for raw rows (Arrow or pandas).
 
@@ -68,18 +74,21 @@ class Preprocessing:
         return np.stack(columns, axis=1).astype(np.float32)
 
     def invert(self, scaled: NDArray[Any], rows: Any) -> NDArray[np.float64]:
-        """Return scaled values (n, targets) of raw rows in the targets' units, float64."""
+        """Return scaled values of n raw rows in the targets' units, float64.
+
+        Takes (n, targets) or (n, draws, targets), and returns the same shape.
+        """
         table = as_table(rows, self.columns)
-        values = np.asarray(scaled, dtype=np.float64).T
+        values = np.moveaxis(np.asarray(scaled, dtype=np.float64), -1, 0)
         columns = [
             s.invert(v, _present(table, s)) for s, v in zip(self.scalers, values, strict=True)
         ]
-        return np.stack(columns, axis=1)
+        return np.stack(columns, axis=-1)
 
     def to_json(self) -> str:
         """Return every fitted number as JSON, one encoder or scaler a line."""
         encoders = [json.dumps({"kind": e.kind} | asdict(e)) for e in self.encoders]
-        scalers = [json.dumps(asdict(s)) for s in self.scalers]
+        scalers = [json.dumps(_plain_scaler(s)) for s in self.scalers]
         return (
             '{"encoders": [\n  ' + ",\n  ".join(encoders) + '\n],\n"scalers": [\n  '
             "" + ",\n  ".join(scalers) + "\n]}\n"
@@ -91,7 +100,7 @@ class Preprocessing:
         content = json.loads(text)
         return cls(
             tuple(_encoder(e) for e in content["encoders"]),
-            tuple(TargetScaler(**s) for s in content["scalers"]),
+            tuple(_scaler(s) for s in content["scalers"]),
         )
 
 
@@ -107,6 +116,14 @@ def _values(table: pa.Table, encoder: Encoder) -> Any:
             return labels(table, encoder.column)
         case _:
             return numbers(table, encoder.column)
+
+
+def _plain_scaler(scaler: TargetScaler) -> dict[str, Any]:
+    return asdict(scaler) | {"transform": to_plain(scaler.transform)}
+
+
+def _scaler(content: dict[str, Any]) -> TargetScaler:
+    return TargetScaler(**content | {"transform": from_plain(content["transform"])})
 
 
 def _encoder(content: dict[str, Any]) -> Encoder:
