@@ -4,6 +4,9 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from data_contracts.columns import expand, vector_name
+from data_contracts.constraint_agreement import constraint_disagreements
+from data_contracts.gate import ConstraintsRule
+from data_contracts.learning_agreement import learning_disagreements
 from data_contracts.section import Refusal, did_you_mean
 from data_contracts.split import TimeSplit
 
@@ -21,6 +24,8 @@ def disagreements(contract: "Contract") -> Iterator[Refusal]:
     yield from _features(contract)
     yield from _targets(contract)
     yield from _target_groups(contract)
+    yield from learning_disagreements(contract)
+    yield from constraint_disagreements(contract)
     yield from _row_weight(contract)
     yield from _rules(contract)
 
@@ -92,6 +97,8 @@ def _rules(contract: "Contract") -> Iterator[Refusal]:
     empty = set(contract.target_groups).difference(known)
     baselines = contract.evaluation.baselines
     for i, rule in enumerate(contract.gate.rules):
+        if isinstance(rule, ConstraintsRule):
+            continue
         for j, name in enumerate(rule.targets):
             if name not in known:
                 path = ("gate", "rules", i, "targets", j)

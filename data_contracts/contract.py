@@ -1,6 +1,5 @@
 """The contract: everything that one dataset means, in one typed model."""
 
-import re
 from collections.abc import Iterator
 from typing import Annotated, Literal
 
@@ -16,6 +15,7 @@ from data_contracts.columns import (
     expand,
     vector_name,
 )
+from data_contracts.constraints import Declared
 from data_contracts.expectations import Expectations
 from data_contracts.gate import Gate
 from data_contracts.recipes import Recipe
@@ -31,8 +31,6 @@ DatasetName = Annotated[
         "lower-case letters, digits and underscores, starting with a letter, 63 at most",
     ),
 ]
-_SIDES = r"\s*([^\s<=]+)\s*<=\s*([^\s<=]+)\s*"
-Constraint = Annotated[str, Matching(_SIDES, "two columns with <= between them")]
 
 
 class Contract(Section):
@@ -58,8 +56,9 @@ class Contract(Section):
     """What is predicted, by column; `tend_t[60]` stands for tend_t_0 to tend_t_59."""
     target_groups: dict[str, TargetGroup] = Field(default_factory=dict)
     """Names that targets may share, for scores and rules."""
-    constraints: Items[Constraint] = ()
-    """Relations between two columns that hold in every row, such as `dewp <= temp`."""
+    constraints: Items[Declared] = ()
+    """Linear relations between columns that hold in every row, such as `dewp <= temp`, each as
+    text or as `{holds: TEXT, enforce: true}`."""
     row_weight: Column | None = None
     """The column that says how much a row counts; all alike when absent."""
     expectations: Expectations = Expectations()
@@ -116,11 +115,6 @@ class Contract(Section):
                 found[group] = found.get(group, ()) + expand(name)
         return found
 
-    def constraint_sides(self) -> list[tuple[str, str]]:
-        """Return each constraint as (lesser column, greater column)."""
-        matches = [re.fullmatch(_SIDES, c) for c in self.constraints]
-        return [(m[1], m[2]) for m in matches if m is not None]
-
     def columns(self) -> list[str]:
         """Return every column that the contract needs from the query, each once."""
         return list(dict.fromkeys(self._columns()))
@@ -131,8 +125,8 @@ class Contract(Section):
         yield from self.feature_columns
         yield from self.target_columns
         yield from self.present_columns.values()
-        for lesser, greater in self.constraint_sides():
-            yield from (lesser, greater)
+        for constraint in self.constraints:
+            yield from constraint.columns
         for check in (*self.expectations.rows, *self.expectations.table):
             if check.check != "row_count":
                 yield check.column

@@ -55,7 +55,18 @@ class ChampionRule(Section):
     """The share by which a target's error may exceed the champion's."""
 
 
-Rule = Annotated[AbsoluteRule | BaselineRule | ChampionRule, ChosenBy("rule")]
+class ConstraintsRule(Section):
+    """The candidate's predictions break each constraint that names a target in few test rows."""
+
+    rule: Literal["constraints"]
+    at_most: int = Field(default=0, ge=0)
+    """How many test rows may break a constraint, over all folds."""
+
+
+Rule = Annotated[
+    AbsoluteRule | BaselineRule | ChampionRule | ConstraintsRule,
+    ChosenBy("rule"),
+]
 
 DEFAULT_RULES: tuple[Rule, ...] = (
     BaselineRule(rule="baseline", baseline="mean"),

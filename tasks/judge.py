@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from data_contracts.contract import Contract
-from data_contracts.gate import AbsoluteRule, BaselineRule, ChampionRule, Rule
+from data_contracts.gate import AbsoluteRule, BaselineRule, ChampionRule, ConstraintsRule, Rule
 from tasks.orchestration import markdown, stage_task
 from tasks.records import Outcome, Ruling, Scores, Verdict
 from tasks.stage import Stage
@@ -46,10 +46,14 @@ def _judge(contract: Contract, scores: Scores, rule: Rule) -> list[Ruling]:
             return [_baseline(contract, scores, rule, t) for t in targets]
         case ChampionRule():
             return _champion(contract, scores, rule, targets)
+        case ConstraintsRule():
+            return _constraints(contract, scores, rule)
 
 
 def _targets(contract: Contract, rule: Rule) -> list[str]:
     """Return the target columns that a rule names, groups spread out; all where none."""
+    if isinstance(rule, ConstraintsRule):
+        return []
     groups = contract.groups()
     named = [c for name in rule.targets for c in groups.get(name, (name,))]
     return list(dict.fromkeys(named)) or list(contract.target_columns)
@@ -125,6 +129,36 @@ def _champion(
     return [*rulings, _ruling(contract, words, "all", whole < 1, whole, 1.0, reason)]
 
 
+def _constraints(contract: Contract, scores: Scores, rule: ConstraintsRule) -> list[Ruling]:
+    """Judge each constraint that names a target; it blocks where one of them is critical."""
+    columns, rulings = contract.target_columns, []
+    for constraint in contract.constraints:
+        tiers = {columns[c].tier for c in constraint.columns if c in columns}
+        if tiers:
+            blocks = "critical" in tiers
+            rulings.append(_constraint(scores, rule, constraint.holds, blocks))
+    return rulings
+
+
+def _constraint(scores: Scores, rule: ConstraintsRule, constraint: str, blocks: bool) -> Ruling:
+    broken, rows = scores.broken("candidate", constraint)
+    others = {m: scores.broken(m, constraint) for m in scores.models if m != "candidate"}
+    told = ", ".join(f"{m} in {found:,}" for m, (found, seen) in others.items() if seen)
+    reason = "no test row has all of its features"
+    if rows:
+        reason = f"broken in {broken:,} of {rows:,} test rows, limit {rule.at_most:,}"
+        reason += f" ({told})" if told else ""
+    return Ruling(
+        rule=f"each constraint broken in at most {rule.at_most:,} test rows",
+        target=constraint,
+        passed=broken <= rule.at_most,
+        blocks=blocks and rows > 0,
+        value=broken if rows else None,
+        limit=rule.at_most if rows else None,
+        reason=reason,
+    )
+
+
 def _ruling(
     contract: Contract,
     rule: str,
@@ -171,7 +205,8 @@ def write_verdict(verdict: Verdict, folder: Path) -> Verdict:
 
 def _reads(contract: Contract) -> Any:
     targets = {c: [t.tier, t.unit, t.group] for c, t in contract.target_columns.items()}
-    return [contract.gate.model_dump(mode="json"), targets, list(contract.targets)]
+    constraints = [c.holds for c in contract.constraints]
+    return [contract.gate.model_dump(mode="json"), targets, list(contract.targets), constraints]
 
 
 STAGE = Stage("judge", "verdicts", Verdict, __name__, _reads)

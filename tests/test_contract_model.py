@@ -49,7 +49,8 @@ def test_a_shipped_contract_comes_back_from_json_as_it_was(dataset):
         {},
         {"source": {"kind": "csv", "path": "rows.csv", "missing": ["-"]}},
         {"split": {"kind": "group", "columns": ["station"]}, "row_weight": "area"},
-        {"split": {"kind": "column", "column": "fold"}, "constraints": ["a <= b"]},
+        {"split": {"kind": "column", "column": "fold"}, "constraints":
+            ["a <= b", {"holds": "2*tend_0 <= temp", "enforce": True, "tolerance": 0.1}]},
         {"split": {"kind": "time", "gap": "3h"}, "time": "id"},
         {"features": {"t": {"kind": "timestamp", "parts": ["day_of_year"]}}, "recipe":
             {"architecture": "shared", "hidden": [4]}, "targets": {"ahead": {"unit": "K"}}},
@@ -93,11 +94,6 @@ def test_a_vector_target_is_a_group_beside_the_named_ones():
         "all": ("tend_0", "tend_1", "ahead"),
         "tend": ("tend_0", "tend_1"),
     }
-
-
-def test_the_sides_of_a_constraint_are_read_with_and_without_blanks():
-    sides = contract(constraints=["a <= b", " c<=d "]).constraint_sides()
-    assert sides == [("a", "b"), ("c", "d")]
 
 
 def test_the_columns_that_a_contract_needs_are_listed_once_each():

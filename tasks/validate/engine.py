@@ -60,7 +60,7 @@ def run(checks: Sequence[Check], file: Path, schema: pa.Schema, most: int) -> An
     import great_expectations as gx
 
     context = gx.get_context(mode="ephemeral", project_config=_project())
-    source = _source(context, file, schema)
+    source = _source(context, _view(file, schema, checks), file)
     table = source.add_table_asset("rows", table_name="rows")
     expectations = gx.ExpectationSuite("contract", expectations=_library(checks))
     try:
@@ -102,14 +102,14 @@ def _project() -> Any:
     )
 
 
-def _source(context: Any, file: Path, schema: pa.Schema) -> Any:
+def _source(context: Any, view: str, file: Path) -> Any:
     from sqlalchemy.dialects import registry
     from sqlalchemy.pool import StaticPool
 
     from tasks.validate.dialect import Dialect
 
     registry.register("polycast", Dialect.__module__, Dialect.__name__)
-    options = {"rows": str(file), "view": _view(file, schema)}
+    options = {"rows": str(file), "view": view}
     return context.data_sources.add_sql(
         "duckdb",
         connection_string="polycast:///:memory:",
@@ -121,12 +121,18 @@ def _source(context: Any, file: Path, schema: pa.Schema) -> Any:
     )
 
 
-def _view(file: Path, schema: pa.Schema) -> str:
-    """Return SQL for the file's rows, true and false as 1 and 0: DuckDB compares no others."""
+def _view(file: Path, schema: pa.Schema, checks: Sequence[Check]) -> str:
+    """Return SQL for the file's rows, true and false as 1 and 0: DuckDB compares no others.
+
+    The columns that checks derive come after its own.
+    """
     flags = [quoted(f.name) for f in schema if pa.types.is_boolean(f.type)]
     casts = ", ".join(f"CAST({name} AS TINYINT) AS {name}" for name in flags)
     replaced = f" REPLACE ({casts})" if flags else ""
-    return f"SELECT *{replaced} FROM read_parquet({literal(str(file))})"
+    derived = [
+        f", {sql} AS {quoted(name)}" for name, sql in (c.derived for c in checks if c.derived)
+    ]
+    return f"SELECT *{replaced}{''.join(derived)} FROM read_parquet({literal(str(file))})"
 
 
 def _library(checks: Sequence[Check]) -> list[Any]:

@@ -62,8 +62,8 @@ def _uses(contract: Contract) -> Iterator[tuple[str, Kind]]:
         yield column, kinds.get(feature.kind, "number")
     for column in (*contract.target_columns, *contract.present_columns.values()):
         yield column, "number"
-    for sides in contract.constraint_sides():
-        yield from ((side, "number") for side in sides)
+    for constraint in contract.constraints:
+        yield from ((column, "number") for column in constraint.columns)
     if contract.row_weight:
         yield contract.row_weight, "number"
     if contract.time:

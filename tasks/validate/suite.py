@@ -11,8 +11,10 @@ from typing import Any, Literal
 import numpy as np
 import pyarrow as pa
 
+from data_contracts.constraints import Constraint
 from data_contracts.contract import Contract
 from data_contracts.expectations import Between, Mean, MissingShare, NotNull, OneOf, RowCount
+from tasks.validate.excess import excess_sql
 from tasks.validate.schema import WORDS, needs
 
 LARGEST = float(np.finfo(np.float32).max)
@@ -32,6 +34,8 @@ class Check:
     columns: tuple[str, ...] = ()
     mend: str = ""
     """What to do about a breach, where that is not obvious."""
+    derived: tuple[str, str] | None = None
+    """A column that the options name and the rows lack, with its SQL over them."""
 
     @property
     def words(self) -> str:
@@ -103,12 +107,33 @@ def _rows(contract: Contract, schema: pa.Schema) -> Iterator[Check]:
                 yield _one_of(check, schema)
             case NotNull():
                 yield _present_cell(check.column)
-    for lesser, greater in contract.constraint_sides():
+    for constraint in contract.constraints:
+        yield _related(constraint)
+    yield from _weight(contract)
+
+
+def _related(constraint: Constraint) -> Check:
+    """A column against another is compared as they are; a sum by how far it is off."""
+    linear, columns = constraint.linear, constraint.columns
+    if linear.plain and constraint.tolerance is None:
+        lesser, greater = linear.sides
         options = {"column_A": greater, "column_B": lesser, "or_equal": True}
         options["ignore_row_if"] = "either_value_is_missing"
         name = "ExpectColumnPairValuesAToBeGreaterThanB"
-        yield Check(lesser, f"<= {greater}", "quarantine", name, options, (lesser, greater))
-    yield from _weight(contract)
+        return Check(lesser, f"<= {greater}", "quarantine", name, options, columns)
+    left, relation, right = constraint.sides
+    within = "" if constraint.tolerance is None else f" within {constraint.tolerance:g}"
+    off = f"excess of {constraint.holds}"
+    options = {"column": off, "max_value": 0.0}
+    return Check(
+        left,
+        f"{relation} {right}{within}",
+        "quarantine",
+        "ExpectColumnValuesToBeBetween",
+        options,
+        columns,
+        derived=(off, excess_sql(linear, constraint.tolerance)),
+    )
 
 
 def _bounds(contract: Contract, schema: pa.Schema) -> Iterator[Check]:
