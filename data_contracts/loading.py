@@ -20,13 +20,15 @@ from data_contracts.reading import Document, read
 from data_contracts.section import Refusal, did_you_mean
 
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
+EXAMPLES = "examples"
+"""The folder of the shipped example contracts: its file `shared.yaml` is `example_shared`."""
 
 
 def load_contract(dataset: str, overrides: Sequence[str] = ()) -> Contract:
     """Return the validated contract of a dataset.
 
-    `dataset` is a name (looked for in ./data_contracts, then among the shipped contracts)
-    or a path to a YAML file; `overrides` are texts such as `recipe.epochs=5`.
+    `dataset` is a name (looked for in ./data_contracts, then among the shipped contracts and
+    examples) or a path to a YAML file; `overrides` are texts such as `recipe.epochs=5`.
     A relative path of the source comes back absolute.
     Raises UnknownDataset, or ContractError with all that is wrong.
     """
@@ -53,13 +55,13 @@ def find_contract(dataset: str) -> FilePath:
             f"{dataset!r} is no dataset name: expected lower-case letters, digits and "
             "underscores, starting with a letter, or a path that ends in .yaml"
         )
-    known = contract_files()
+    known = example_files() | contract_files()
     if dataset not in known:
         near = did_you_mean(dataset, list(known))
         raise UnknownDataset(
             f"no contract is named {dataset!r}. {near}".rstrip()
             + "\n  looked in ./data_contracts and among the shipped contracts: "
-            + ", ".join(known)
+            + ", ".join(contract_files())
         )
     return _inside_its_folder(known[dataset])
 
@@ -73,6 +75,12 @@ def contract_files() -> dict[str, FilePath]:
             if _NAME.fullmatch(file.stem) and file.is_file():
                 found.setdefault(file.stem, file)
     return dict(sorted(found.items()))
+
+
+def example_files() -> dict[str, FilePath]:
+    """Return the shipped examples' files by dataset name, one per architecture."""
+    folder = FilePath(str(files("data_contracts"))) / EXAMPLES
+    return {f"example_{file.stem}": file for file in sorted(folder.glob("*.yaml"))}
 
 
 def _inside_its_folder(file: FilePath) -> FilePath:
@@ -91,7 +99,8 @@ def _checked(data: dict[str, Any], file: FilePath) -> Contract | list[Refusal]:
         contract = None
         found = refusals(error)
     name = data.get("dataset", file.stem)
-    if name != file.stem and ("dataset",) not in [r.path for r in found]:
+    example = file.parent.name == EXAMPLES and name == f"example_{file.stem}"
+    if name != file.stem and not example and ("dataset",) not in [r.path for r in found]:
         found.append(Refusal(("dataset",), f"{file.stem}, as the file is named", shown(name)))
     return found if contract is None or found else contract
 

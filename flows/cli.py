@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 BLOCKED = 3
 """The exit code of a verdict that blocks; flows/explain.py has those of errors."""
+WRONG_USAGE = 2
 SHOWN_RUNS = 10
 
 app = typer.Typer(
@@ -113,7 +114,7 @@ def contracts() -> None:
     from rich.console import Console
 
     from data_contracts.errors import ContractError
-    from data_contracts.loading import contract_files, load_contract
+    from data_contracts.loading import contract_files, example_files, load_contract
     from flows.display import contract_table
 
     found: dict[str, tuple[Path, Contract | str]] = {}
@@ -122,7 +123,32 @@ def contracts() -> None:
             found[name] = (file, load_contract(str(file)))
         except ContractError as error:
             found[name] = (file, str(error))
-    Console(highlight=False).print(contract_table(found))
+    console = Console(highlight=False)
+    console.print(contract_table(found))
+    console.print(f"Examples, one per architecture: {', '.join(example_files())}")
+
+
+@app.command()
+def recipes(
+    name: Annotated[
+        str | None,
+        typer.Argument(metavar="[NAME]", help="A ready-made recipe or an architecture."),
+    ] = None,
+) -> None:
+    """List the recipes and architectures there are, or all options of one.
+
+    For example: `polycast recipes quantile`
+    """
+    from rich.console import Console
+
+    from data_contracts.recipes.brought import RecipeFault
+    from flows.recipes import show_recipe, show_recipes
+
+    console = Console(highlight=False)
+    try:
+        show_recipe(console, name) if name else show_recipes(console)
+    except RecipeFault as fault:
+        raise _ended(str(fault), WRONG_USAGE) from None
 
 
 @app.command()

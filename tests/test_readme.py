@@ -12,23 +12,18 @@ import pyarrow.parquet as pq
 import yaml
 
 from data_contracts.loading import load_contract
-from tests.walk import polycast, surroundings
+from data_contracts.recipes import ARCHITECTURES
+from data_contracts.recipes.brought import name_of
+from tests.walk import polycast, readme, surroundings
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text("utf-8")
 
 
-def block(mark: str) -> str:
-    """Return the block that follows a mark."""
-    found = re.search(rf"<!-- {mark} -->\n```\w+\n(.+?)\n```", README, re.S)
-    assert found is not None, mark
-    return found[1]
-
-
 def test_the_commands_to_install_are_one_line_each() -> None:
-    assert "\n" not in block("run")
-    assert "\n" not in block("test")
-    assert block("run").endswith("polycast retrain nyc_weather")
+    assert "\n" not in readme("run")
+    assert "\n" not in readme("test")
+    assert readme("run").endswith("polycast retrain nyc_weather")
 
 
 def test_the_main_job_publishes_and_the_python_block_loads_its_model(tmp_path: Path) -> None:
@@ -37,7 +32,7 @@ def test_the_main_job_publishes_and_the_python_block_loads_its_model(tmp_path: P
     assert made.returncode == 0, made.stdout + made.stderr
     assert made.stderr == ""
     result = subprocess.run(
-        [sys.executable, "-c", block("execute")],
+        [sys.executable, "-c", readme("execute")],
         cwd=tmp_path,
         env=surroundings({"TF_CPP_MIN_LOG_LEVEL": "3"}),
         capture_output=True,
@@ -51,7 +46,7 @@ def test_the_main_job_publishes_and_the_python_block_loads_its_model(tmp_path: P
 def test_the_example_contract_loads_and_its_data_keep_it(tmp_path: Path) -> None:
     file = tmp_path / "data_contracts" / "plant.yaml"
     file.parent.mkdir()
-    file.write_text(block("contract"), "utf-8")
+    file.write_text(readme("contract"), "utf-8")
     assert load_contract(str(file)).dataset == "plant"
     draw = np.random.default_rng(0)
     hours = np.arange("2024-01-01", "2024-02-01", dtype="datetime64[h]").astype("datetime64[us]")
@@ -68,6 +63,18 @@ def test_the_example_contract_loads_and_its_data_keep_it(tmp_path: Path) -> None
     result = polycast(tmp_path, "check", "plant")
     assert result.returncode == 0, result.stderr
     assert "plant keeps its contract" in result.stdout
+
+
+def test_the_recipe_block_fits_the_example_contract(tmp_path: Path) -> None:
+    file = tmp_path / "data_contracts" / "plant.yaml"
+    file.parent.mkdir()
+    file.write_text(readme("contract").replace("recipe: shared_128_64", readme("recipe")), "utf-8")
+    assert load_contract(str(file)).recipe.architecture == "multi_head"
+
+
+def test_the_table_of_architectures_names_each_of_them() -> None:
+    named = re.findall(r"^\| `(\w+)` \|", README.split("## Recipes")[1].split("##")[0], re.M)
+    assert tuple(named) == tuple(map(name_of, ARCHITECTURES))
 
 
 def test_the_tree_names_every_file_and_nothing_else() -> None:

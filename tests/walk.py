@@ -1,6 +1,7 @@
 """A small slice of the default dataset, and `polycast` run on it as a user would."""
 
 import os
+import re
 import subprocess
 import sys
 from importlib.resources import files
@@ -53,3 +54,11 @@ def surroundings(changes: dict[str, str]) -> dict[str, str]:
     kept = {k: v for k, v in os.environ.items() if not k.startswith(ours)}
     root = str(Path(__file__).parents[1])
     return kept | {"PYTHONPATH": root, "COLUMNS": "100"} | changes
+
+
+def readme(mark: str) -> str:
+    """Return the block of the README that follows a mark."""
+    text = (Path(__file__).parents[1] / "README.md").read_text("utf-8")
+    found = re.search(rf"<!-- {mark} -->\n```\w+\n(.+?)\n```", text, re.S)
+    assert found is not None, mark
+    return found[1]

@@ -1,24 +1,75 @@
 """Recipes: per architecture one file of typed options, and ready-made recipes as YAML.
 
-A new architecture is a model in a file of its own here, named in `AnyRecipe` and, through
-it, in `ARCHITECTURES`.
+A new architecture is a model in a file of its own here, named in `ARCHITECTURES`. One of a
+user's own comes by an entry point: `brought.py` says how.
 """
 
-from functools import cache
+from collections.abc import Sequence
+from functools import cache, reduce
 from importlib.resources import files
-from typing import Annotated, Any, get_args
+from operator import or_
+from typing import TYPE_CHECKING, Annotated, Any
 
 import yaml
 from pydantic import BeforeValidator
 
-from data_contracts.annotations import ChosenBy
+from data_contracts.recipes.base import BaseRecipe
+from data_contracts.recipes.brought import (
+    ChosenRecipe,
+    RecipeFault,
+    brought,
+    brought_recipe,
+    name_of,
+)
+from data_contracts.recipes.cvae import CvaeRecipe
+from data_contracts.recipes.deep_gp import DeepGpRecipe
+from data_contracts.recipes.ensemble import EnsembleRecipe
+from data_contracts.recipes.independent import IndependentRecipe
+from data_contracts.recipes.joint_gaussian import JointGaussianRecipe
+from data_contracts.recipes.mixture import MixtureRecipe
+from data_contracts.recipes.multi_head import MultiHeadRecipe
+from data_contracts.recipes.quantile import QuantileRecipe
 from data_contracts.recipes.shared import SharedRecipe
 from data_contracts.section import Refusal, Section, all_refused, did_you_mean
 
-AnyRecipe = SharedRecipe
-"""The union of all architectures' recipes."""
-ARCHITECTURES: tuple[type[Section], ...] = get_args(AnyRecipe) or (SharedRecipe,)
-"""Their models."""
+ARCHITECTURES: tuple[type[BaseRecipe], ...] = (
+    SharedRecipe,
+    MultiHeadRecipe,
+    IndependentRecipe,
+    EnsembleRecipe,
+    JointGaussianRecipe,
+    DeepGpRecipe,
+    CvaeRecipe,
+    MixtureRecipe,
+    QuantileRecipe,
+)
+"""The recipe of every architecture of our own."""
+
+
+def architecture_names() -> tuple[str, ...]:
+    """Return every architecture's name: our own, then those that packages bring."""
+    own = tuple(map(name_of, ARCHITECTURES))
+    return own + tuple(name for name in brought() if name not in own)
+
+
+def recipe_model(name: str) -> type[BaseRecipe]:
+    """Return an architecture's recipe model; a brought one is loaded for it.
+
+    Raises RecipeFault for a name that nobody has, or two, and where its package is at fault.
+    """
+    own = {name_of(model): model for model in ARCHITECTURES}
+    if name in brought():
+        return brought_recipe(name, own)
+    if name not in own:
+        raise RecipeFault(unknown(name, architecture_names()))
+    return own[name]
+
+
+def unknown(name: str, known: Sequence[str]) -> str:
+    """Return what to say of a name that no recipe has, with the nearest names."""
+    hint = did_you_mean(name, list(known))
+    said = f"no recipe is named {name!r}. {hint}".rstrip()
+    return f"{said}\n  there are: {', '.join(known)}"
 
 
 @cache
@@ -46,7 +97,10 @@ def resolve(recipe: Any) -> Any:
     raise all_refused("recipe", [Refusal((), forms, recipe)])
 
 
-Recipe = Annotated[AnyRecipe, ChosenBy("architecture"), BeforeValidator(resolve)]
+if TYPE_CHECKING:
+    Recipe = BaseRecipe
+else:
+    Recipe = Annotated[reduce(or_, ARCHITECTURES), ChosenRecipe(), BeforeValidator(resolve)]
 
 
 def _named(name: Any, path: tuple[str, ...]) -> dict[str, Any]:

@@ -1,18 +1,11 @@
 """`architecture: shared`: hidden layers shared by all targets, then one output layer."""
 
-from typing import Annotated, Literal
+from typing import Literal
 
-from pydantic import Field
-
-from data_contracts.recipes.base import BaseRecipe
-from data_contracts.section import Items
+from data_contracts.recipes.base import PointOptions, TrunkRecipe
 
 
-class SharedRecipe(BaseRecipe):
-    """Shared hidden layers and one linear output layer for all targets."""
+class SharedRecipe(TrunkRecipe, PointOptions):
+    """Shared hidden layers and one output layer for all targets."""
 
     architecture: Literal["shared"]
-    hidden: Items[Annotated[int, Field(ge=1)]] = Field(default=(128, 64), min_length=1)
-    """The width of each hidden layer, first to last."""
-    activation: Literal["relu", "silu", "gelu", "tanh"] = "relu"
-    """The activation after each hidden layer."""

@@ -1,0 +1,25 @@
+"""`architecture: deep_gp`: a Gaussian process over learned features."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from data_contracts.recipes.base import Activation, BaseRecipe, Width
+from data_contracts.section import Items
+
+
+class DeepGpRecipe(BaseRecipe):
+    """A Gaussian process, by random features, over a trunk that keeps distances.
+
+    Its uncertainty grows away from the train rows."""
+
+    architecture: Literal["deep_gp"]
+    hidden: Items[Width] = Field(default=(128, 128), min_length=1)
+    """The width of each hidden layer; layers after the first add their input where widths
+    are alike."""
+    activation: Activation = "relu"
+    """The activation after each hidden layer."""
+    features: int = Field(default=256, ge=8)
+    """How many random features stand for the process' kernel."""
+    spectral_bound: Annotated[float, Field(gt=0)] = 0.95
+    """The greatest factor by which a hidden layer's kernel may stretch distances."""
