@@ -8,6 +8,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from data_contracts.contract import Contract
+from tasks.learning.layout import Block, Layout, Output
+from tasks.learning.shards import Arrays
 from tasks.preprocess import write_shards
 from tasks.records import Candidate, Checked, Shards, Snapshot
 
@@ -70,6 +72,13 @@ def small_rows(count: int = 200, seed: int = 0, missing: float = 0.1) -> pa.Tabl
         "b": _holes(z + 0.5 * x, missing, draw),
     }
     return pa.table(columns)
+
+
+def plain_layout(train: Arrays) -> Layout:
+    """Return the layout of arrays whose inputs are all numbers, with targets a, b, and so on."""
+    inputs = (Block("numeric", i, i + 1) for i in range(train.inputs.shape[1]))
+    outputs = (Output(chr(ord("a") + i)) for i in range(train.targets.shape[1]))
+    return Layout(tuple(inputs), tuple(outputs), train)
 
 
 def replaced(rows: pa.Table, column: str, values: Any) -> pa.Table:

@@ -4,7 +4,11 @@ Import this before Keras: `backend()` chooses by KERAS_BACKEND, TensorFlow unles
 """
 
 import os
-from typing import Protocol
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
 
 NAMES = ("tensorflow", "jax")
 
@@ -17,6 +21,10 @@ class Backend(Protocol):
 
         Raises MissingPart where a GPU is asked for and none is seen.
         """
+        ...
+
+    def gradients(self, function: Callable[[], Any], variable: Any) -> NDArray[np.float64]:
+        """Return the gradients (parts, *shape) of `function()`, (parts,), on a Keras variable."""
         ...
 
 

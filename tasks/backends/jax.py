@@ -1,6 +1,12 @@
 """JAX."""
 
+from collections.abc import Callable
+from typing import Any
+
 import jax
+import keras
+import numpy as np
+from numpy.typing import NDArray
 
 from tasks.learning.errors import MissingPart
 
@@ -19,3 +25,13 @@ def use_device(device: str) -> str:
             "jax[cuda12] on a machine with a GPU"
         )
     return "cpu" if found.platform == "cpu" else str(found.device_kind)
+
+
+def gradients(function: Callable[[], Any], variable: Any) -> NDArray[np.float64]:
+    """Return the gradients (parts, *shape) of `function()`, (parts,), on a Keras variable."""
+
+    def stateless(value: Any) -> Any:
+        with keras.StatelessScope(state_mapping=[(variable, value)]):
+            return function()
+
+    return np.asarray(jax.jacrev(stateless)(variable.value), np.float64)

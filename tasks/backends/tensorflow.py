@@ -1,6 +1,11 @@
 """TensorFlow, the default backend."""
 
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
 import tensorflow as tf
+from numpy.typing import NDArray
 
 from tasks.learning.errors import MissingPart
 
@@ -24,3 +29,11 @@ def use_device(device: str) -> str:
         tf.config.experimental.set_memory_growth(gpu, True)
     details = tf.config.experimental.get_device_details(gpus[0])
     return str(details.get("device_name", "gpu"))
+
+
+def gradients(function: Callable[[], Any], variable: Any) -> NDArray[np.float64]:
+    """Return the gradients (parts, *shape) of `function()`, (parts,), on a Keras variable."""
+    with tf.GradientTape(persistent=True) as tape:
+        parts = tf.unstack(function())
+    found = [tape.gradient(part, variable.value) for part in parts]
+    return np.stack([np.zeros(variable.shape) if g is None else g.numpy() for g in found])

@@ -1,41 +1,97 @@
 """The bundle: one folder that predicts raw rows in the targets' units.
 
-`bundle.json` names the members; each member's folder holds `network.keras` and
-`preprocessing.json`. Nothing in it is pickled, and networks load in Keras' safe mode.
+`bundle.json` names the members; each member's folder holds `network.keras`,
+`preprocessing.json` and `answer.json`. Nothing in it is pickled, and networks load in Keras' safe
+mode.
 """
 
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
+from numpy.typing import NDArray
 
-from tasks.learning import losses  # noqa: F401  registers our classes with Keras
-from tasks.learning.predictions import Predictions, combine
+from tasks.learning.limits import Limits
+from tasks.learning.networks import architecture
+from tasks.learning.predictions import Answer, Predictions, combine
 from tasks.learning.preprocessing import Preprocessing
 
-FORMAT = 1
-BATCH_ROWS = 8192
+FORMAT = 2
+INNER_DRAWS = 128
+"""Samples that a mean is taken over where it cannot be had in closed form."""
 
 
 @dataclass(frozen=True)
 class Member:
-    """A trained network together with the preprocessing that it needs."""
+    """A trained network together with all that its predictions need."""
 
     network: keras.Model
     preprocessing: Preprocessing
+    architecture: str
+    settings: Mapping[str, Any]
+    """What the architecture needs to read the network's output."""
+    limits: Limits
 
-    def predict(self, rows: Any) -> Predictions:
+    def predict(self, rows: Any, draws: int = 0, seed: int = 0) -> Predictions:
         """Return predictions in units for raw rows (Arrow or pandas). Raises ValueError."""
         inputs = self.preprocessing.encode(rows)
-        targets = self.preprocessing.targets
         if not len(inputs):  # Keras cannot predict nothing.
-            return Predictions(targets, np.empty((0, len(targets))))
-        scaled = self.network.predict(inputs, batch_size=BATCH_ROWS, verbose=0)
-        return Predictions(targets, self.preprocessing.invert(scaled, rows))
+            return Predictions(self.preprocessing.targets, np.empty((0, self._count)))
+        kind = architecture(self.architecture)
+        # A mean of what is bent or limited is not the bent or limited mean.
+        inner = draws or (0 if self.preprocessing.affine and self.limits.idle else INNER_DRAWS)
+        random = np.random.default_rng(seed)
+        answer = kind.answer(self.network, inputs, self.settings, inner, random)
+        return _Units(self, rows).predictions(answer, asked=draws > 0)
+
+    @property
+    def _count(self) -> int:
+        return len(self.preprocessing.targets)
+
+
+@dataclass(frozen=True)
+class _Units:
+    """Turns one answer for `rows` from scaled space into units."""
+
+    member: Member
+    rows: Any
+
+    def predictions(self, answer: Answer, asked: bool) -> Predictions:
+        quantiles = answer.quantiles and {q: self._held(v) for q, v in answer.quantiles.items()}
+        samples = None if answer.samples is None else self._held(answer.samples)
+        mean, spread = self._mean(answer, samples)
+        targets = self.member.preprocessing.targets
+        return Predictions(targets, mean, spread, quantiles, samples if asked else None)
+
+    def _mean(self, answer: Answer, samples: Any) -> tuple[Any, Any]:
+        """Return the mean and the deviation, over members or samples where there are any."""
+        exact = self.member.preprocessing.affine and self.member.limits.idle
+        spread = None if answer.spread is None else self._spread(answer.mean, answer.spread)
+        if answer.members is not None:
+            members = self._held(answer.members)
+            among = members.std(axis=1)
+            whole = among if spread is None else np.hypot(among, spread)
+            return self._within(members.mean(axis=1)), whole
+        if samples is not None and not exact and answer.quantiles is None:
+            return self._within(samples.mean(axis=1)), samples.std(axis=1)
+        return self._held(answer.mean), spread
+
+    def _spread(self, mean: Any, spread: Any) -> Any:
+        """Return a deviation in units: half the way between one above and one below."""
+        invert = self.member.preprocessing.invert
+        return (invert(mean + spread, self.rows) - invert(mean - spread, self.rows)) / 2
+
+    def _held(self, scaled: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return scaled values in units, within all limits."""
+        return self._within(self.member.preprocessing.invert(scaled, self.rows))
+
+    def _within(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return values in units within all limits; a mean of such is, but for rounding."""
+        return self.member.limits.enforce(values, self.rows)
 
 
 @dataclass(frozen=True)
@@ -49,13 +105,18 @@ class Bundle:
         """The target columns, in order."""
         return self.members[0].preprocessing.targets
 
-    def predict(self, rows: Any) -> Predictions:
+    def predict(self, rows: Any, draws: int = 0, seed: int = 0) -> Predictions:
         """Return predictions in units for raw rows (Arrow or pandas).
 
-        Columns that no input needs are left aside. Raises ValueError that names a column which
-        is missing or of the wrong type.
+        `draws` asks for that many joint samples a row, where the architecture has a
+        distribution; the same `seed` draws the same. Columns that no input needs are left aside.
+        Raises ValueError that names a column which is missing or of the wrong type.
         """
-        return combine([member.predict(rows) for member in self.members])
+        found = combine([m.predict(rows, draws, seed + i) for i, m in enumerate(self.members)])
+        if len(self.members) == 1:
+            return found
+        # A mean of what holds the limits holds them, but for rounding.
+        return replace(found, mean=self.members[0].limits.enforce(found.mean, rows))
 
 
 def save_bundle(bundle: Bundle, folder: Path) -> None:
@@ -65,6 +126,12 @@ def save_bundle(bundle: Bundle, folder: Path) -> None:
         place.mkdir(parents=True)
         member.network.save(place / "network.keras")
         (place / "preprocessing.json").write_text(member.preprocessing.to_json(), "utf-8")
+        answer = {
+            "architecture": member.architecture,
+            "settings": member.settings,
+            "limits": member.limits.to_dict(),
+        }
+        (place / "answer.json").write_text(json.dumps(answer, indent=1), "utf-8")
     content = {"format": FORMAT, "members": len(bundle.members), "targets": bundle.targets}
     (folder / "bundle.json").write_text(json.dumps(content, indent=1), "utf-8")
 
@@ -73,11 +140,15 @@ def load_bundle(folder: Path) -> Bundle:
     """Return the bundle in `folder`. Raises ValueError for a format that is not this one."""
     content = json.loads((folder / "bundle.json").read_text("utf-8"))
     if content["format"] != FORMAT:
-        raise ValueError(f"{folder}: expected bundle format {FORMAT}, came {content['format']}")
+        raise ValueError(f"expected bundle format {FORMAT}, came {content['format']}: {folder}")
     return Bundle([_load_member(folder / f"member_{i}") for i in range(content["members"])])
 
 
 def _load_member(place: Path) -> Member:
+    answer = json.loads((place / "answer.json").read_text("utf-8"))
+    # Loading the architecture registers its layers with Keras.
+    architecture(answer["architecture"])
     network = keras.saving.load_model(place / "network.keras", compile=False, safe_mode=True)
-    text = (place / "preprocessing.json").read_text("utf-8")
-    return Member(network, Preprocessing.from_json(text))
+    preprocessing = Preprocessing.from_json((place / "preprocessing.json").read_text("utf-8"))
+    limits = Limits.from_dict(answer["limits"])
+    return Member(network, preprocessing, answer["architecture"], answer["settings"], limits)

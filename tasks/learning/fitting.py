@@ -3,21 +3,29 @@
 `fit` takes raw rows; `fit_network` takes arrays that are scaled already.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
 import pyarrow as pa
 
-from data_contracts.contract import Contract
+from tasks.learning.averaging import averaging
 from tasks.learning.bundle import Bundle, Member
 from tasks.learning.errors import Diverged
 from tasks.learning.fit_preprocessing import fit_preprocessing
-from tasks.learning.losses import MaskedLoss
-from tasks.learning.networks import build_network
+from tasks.learning.layout import Layout, lay_out
+from tasks.learning.limits import limits_of
+from tasks.learning.networks import architecture
+from tasks.learning.optimizers import optimizer
+from tasks.learning.preprocessing import Preprocessing
 from tasks.learning.shards import Arrays, to_arrays
+from tasks.learning.target_weights import Gradients, GradNorm, part_weights, shared_kernel
+from tasks.learning.trainee import Trainee
+
+if TYPE_CHECKING:
+    from data_contracts.contract import Contract
 
 OnEpoch = Callable[[int, float, float], None]
 """Called after each epoch with its number from 1, the train loss and the validation loss."""
@@ -37,62 +45,127 @@ class Curve:
 
 
 def fit(
-    contract: Contract, train: pa.Table, validation: pa.Table, on_epoch: OnEpoch | None = None
+    contract: "Contract",
+    train: pa.Table,
+    validation: pa.Table,
+    on_epoch: OnEpoch | None = None,
+    gradients: Gradients | None = None,
 ) -> tuple[Bundle, Curve]:
-    """Return a bundle of one member trained on raw rows, and its learning curve."""
+    """Return a bundle of one member trained on raw rows, and its learning curve.
+
+    `gradients` is the backend's (`tasks.backends.backend().gradients`), which GradNorm needs.
+    """
     preprocessing = fit_preprocessing(contract, train)
-    arrays = [to_arrays(contract, preprocessing, rows) for rows in (train, validation)]
-    network, curve = fit_network(contract, arrays[0], arrays[1], on_epoch)
-    return Bundle([Member(network, preprocessing)]), curve
+    seen, unseen = (to_arrays(contract, preprocessing, rows) for rows in (train, validation))
+    member, curve = fit_member(contract, preprocessing, seen, unseen, on_epoch, gradients)
+    return Bundle([member]), curve
+
+
+def fit_member(
+    contract: "Contract",
+    preprocessing: Preprocessing,
+    train: Arrays,
+    validation: Arrays,
+    on_epoch: OnEpoch | None = None,
+    gradients: Gradients | None = None,
+) -> tuple[Member, Curve]:
+    """Return a trained member, with its best epoch's weights, and its learning curve.
+
+    Raises Diverged, with the member as it last was good, when a loss is no number.
+    """
+    layout = lay_out(contract, preprocessing, train)
+    recipe = contract.recipe
+    kind = architecture(recipe.architecture)
+    limits = limits_of(contract, [s.size for s in preprocessing.scalers])
+
+    def member(network: keras.Model) -> Member:
+        settings = kind.settings(recipe, layout)
+        return Member(network, preprocessing, recipe.architecture, settings, limits)
+
+    try:
+        network, curve = fit_network(contract, layout, train, validation, on_epoch, gradients)
+    except Diverged as fault:
+        if fault.network is not None:
+            kind.finish(fault.network, recipe, layout, validation)
+            fault.member = member(fault.network)
+        raise
+    kind.finish(network, recipe, layout, validation)
+    return member(network), curve
 
 
 def fit_network(
-    contract: Contract, train: Arrays, validation: Arrays, on_epoch: OnEpoch | None = None
+    contract: "Contract",
+    layout: Layout,
+    train: Arrays,
+    validation: Arrays,
+    on_epoch: OnEpoch | None = None,
+    gradients: Gradients | None = None,
+    callbacks: Sequence[keras.callbacks.Callback] = (),
 ) -> tuple[keras.Model, Curve]:
     """Return the trained network with its best epoch's weights, and its learning curve.
 
-    Raises Diverged when a loss is no number.
+    `callbacks` are a caller's own, called last. Raises Diverged when a loss is no number.
     """
     recipe = contract.recipe
     keras.utils.set_random_seed(recipe.seed)
-    network = build_network(recipe, train.inputs.shape[1], train.targets.shape[1])
-    targets = contract.target_columns.values()
-    loss = MaskedLoss([t.loss or recipe.loss for t in targets], [t.loss_weight for t in targets])
+    kind = architecture(recipe.architecture)
+    trainee = kind.trainee(kind.build(recipe, layout), recipe, layout)
+    weighing = getattr(recipe, "target_weights", "fixed")
+    parts = len(trainee.objective.names)
+    start = part_weights(weighing, layout, parts)
+    trainee.weigh(part_weights("fixed", layout, parts), start, weighing == "learned")
     steps = -(-len(train.inputs) // recipe.batch_size)
-    network.compile(
-        optimizer=keras.optimizers.Adam(recipe.learning_rate),
-        loss=loss,
+    trainee.compile(
+        optimizer=optimizer(recipe, steps * recipe.epochs),
         jit_compile=True,
         steps_per_execution=min(steps, 32),
     )
     stop = keras.callbacks.EarlyStopping(patience=recipe.patience, restore_best_weights=True)
-    history = network.fit(
+    own = [*averaging(recipe), stop, _Watch(on_epoch, stop)]
+    if recipe.schedule == "plateau":
+        patience = max(1, recipe.patience // 2)
+        own.append(keras.callbacks.ReduceLROnPlateau(factor=0.5, patience=patience))
+    if weighing == "gradnorm":
+        if gradients is None:
+            raise ValueError("target_weights: gradnorm needs the backend's gradients")
+        kernel = shared_kernel(trainee.network)
+        own.append(GradNorm(train, kernel, gradients, recipe.seed))
+    history = trainee.fit(
         train.inputs,
         train.targets,
         sample_weight=train.weight,
         validation_data=(validation.inputs, validation.targets, validation.weight),
         batch_size=recipe.batch_size,
         epochs=recipe.epochs,
-        callbacks=[stop, _Watch(on_epoch)],
+        callbacks=[*own, *callbacks],
         verbose=0,
     ).history
-    return network, Curve(history["loss"], history["val_loss"])
+    return trainee.network, Curve(history["loss"], history["val_loss"])
 
 
 class _Watch(keras.callbacks.Callback):
     """Tells of each epoch, and stops a run whose loss is no number."""
 
-    def __init__(self, on_epoch: OnEpoch | None) -> None:
+    def __init__(self, on_epoch: OnEpoch | None, stop: Any) -> None:
         super().__init__()
         self.on_epoch = on_epoch
+        self.stop = stop
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         losses = logs or {}
         loss, validation = float(losses["loss"]), float(losses["val_loss"])
-        if not np.isfinite(loss + validation):
-            raise Diverged(
-                f"the loss is no number in epoch {epoch + 1} (train {loss}, validation "
-                f"{validation}): try a smaller recipe.learning_rate, or look for extreme values"
-            )
+        trainee: Trainee = self.model
+        fault = trainee.fault()
+        if fault is not None or not np.isfinite(loss + validation):
+            network = self._last_good(trainee)
+            raise Diverged(epoch + 1, fault, network, self.stop.best_epoch + 1)
         if self.on_epoch:
             self.on_epoch(epoch + 1, loss, validation)
+
+    def _last_good(self, trainee: Trainee) -> keras.Model | None:
+        """Return the network with its best epoch's weights, None where no epoch was good."""
+        best = self.stop.best_weights
+        if best is None or not all(np.isfinite(w).all() for w in best):
+            return None
+        trainee.set_weights(best)
+        return trainee.network

@@ -46,9 +46,38 @@ class Predictions:
         return pd.DataFrame(self.mean, columns=list(self.targets))
 
 
+@dataclass(frozen=True)
+class Answer:
+    """What a network says of rows, in scaled space.
+
+    `mean` (rows, targets) is the point prediction. `spread`, `quantiles` and `samples` as in
+    Predictions. `members` (rows, members, targets) are point predictions of which the answer is
+    the mean, taken after each is in units.
+    """
+
+    mean: Values
+    spread: Values | None = None
+    quantiles: Mapping[float, Values] | None = None
+    samples: Values | None = None
+    members: Values | None = None
+
+
 def combine(members: Sequence[Predictions]) -> Predictions:
-    """Return the mean of the members' means; a single member's predictions as they are."""
+    """Return what members say together; a single member's predictions as they are.
+
+    Means and quantiles are averaged; a deviation holds the members' differences too; samples
+    are taken from each member in turn.
+    """
     if len(members) == 1:
         return members[0]
     mean = np.mean([m.mean for m in members], axis=0)
-    return Predictions(members[0].targets, mean)
+    spreads = [m.spread for m in members if m.spread is not None]
+    among = np.var([m.mean for m in members], axis=0)
+    spread = np.sqrt(np.mean(np.square(spreads), axis=0) + among) if spreads else None
+    levels = members[0].quantiles or {}
+    quantiles = {q: np.mean([(m.quantiles or {})[q] for m in members], axis=0) for q in levels}
+    drawn = [
+        m.samples[:, i :: len(members)] for i, m in enumerate(members) if m.samples is not None
+    ]
+    samples = np.concatenate(drawn, axis=1) if drawn else None
+    return Predictions(members[0].targets, mean, spread, quantiles or None, samples)

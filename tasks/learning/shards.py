@@ -2,15 +2,18 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from data_contracts.contract import Contract
 from tasks.learning.preprocessing import Preprocessing
 from tasks.learning.tables import numbers
+
+if TYPE_CHECKING:
+    from data_contracts.contract import Contract
 
 
 @dataclass(frozen=True)
@@ -22,7 +25,7 @@ class Arrays:
     weight: NDArray[np.float32]
 
 
-def to_arrays(contract: Contract, preprocessing: Preprocessing, rows: pa.Table) -> Arrays:
+def to_arrays(contract: "Contract", preprocessing: Preprocessing, rows: pa.Table) -> Arrays:
     """Return raw rows as scaled arrays; row weights are 1 where the contract names none."""
     weight = np.ones(len(rows))
     if contract.row_weight:

@@ -1,15 +1,24 @@
 """`architecture: shared`: hidden layers shared by all targets, then one output layer."""
 
+from typing import TYPE_CHECKING
+
 import keras
 
-from data_contracts.recipes.shared import SharedRecipe
+from tasks.learning.layout import Layout
+from tasks.learning.networks.outputs import bounded, deviations
+from tasks.learning.networks.point import PointArchitecture
+from tasks.learning.networks.trunk import trunk
+
+if TYPE_CHECKING:
+    from data_contracts.recipes.shared import SharedRecipe
 
 
-def build(recipe: SharedRecipe, inputs: int, targets: int) -> keras.Model:
-    """Return a network from (rows, inputs) to (rows, targets), both scaled."""
-    entry = keras.Input((inputs,), name="inputs")
-    hidden = entry
-    for i, width in enumerate(recipe.hidden):
-        hidden = keras.layers.Dense(width, recipe.activation, name=f"hidden_{i}")(hidden)
-    output = keras.layers.Dense(targets, name="targets")(hidden)
-    return keras.Model(entry, output, name="shared")
+class Shared(PointArchitecture):
+    """Trunk and one output layer."""
+
+    def build(self, recipe: "SharedRecipe", layout: Layout) -> keras.Model:
+        """Return a network from inputs (rows, width) to (rows, targets + deviations)."""
+        entry, hidden = trunk(recipe, layout)
+        count = layout.targets + len(deviations(self.losses(recipe, layout)))
+        raw = keras.layers.Dense(count, dtype="float32", name="targets")(hidden)
+        return keras.Model(entry, bounded(raw, layout), name="shared")

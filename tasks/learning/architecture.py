@@ -1,0 +1,85 @@
+"""What an architecture offers: build, learn, answer. Its files lie in `tasks/learning/networks/`.
+
+A new architecture is a subclass in a file of its own, named in `networks/__init__.py`. One of a
+user's own comes by an entry point of the group `polycast.architectures`, named as its recipe.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import Any
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+from tasks.learning.layout import Layout
+from tasks.learning.predictions import Answer
+from tasks.learning.trainee import Objective, Trainee
+
+Inputs = NDArray[np.float32]
+
+
+class Architecture(ABC):
+    """One way of predicting many targets at once. It has no state: networks and records do.
+
+    `recipe` is the architecture's own recipe model; `settings` is what `answer` needs of it, as
+    plain data: all that a published bundle carries.
+    """
+
+    @abstractmethod
+    def build(self, recipe: Any, layout: Layout) -> keras.Model:
+        """Return the untrained network, which is what a bundle keeps.
+
+        It maps inputs, float32 (rows, layout.width), to raw numbers that `answer` reads.
+        """
+
+    @abstractmethod
+    def objective(self, recipe: Any, layout: Layout) -> Objective:
+        """Return what is minimized."""
+
+    def settings(self, recipe: Any, layout: Layout) -> dict[str, Any]:
+        """Return the recipe as plain data, with the number of `targets`."""
+        return {**recipe.model_dump(mode="json"), "targets": layout.targets}
+
+    @abstractmethod
+    def answer(
+        self,
+        network: keras.Model,
+        inputs: Inputs,
+        settings: Mapping[str, Any],
+        draws: int,
+        random: np.random.Generator,
+    ) -> Answer:
+        """Return scaled predictions for inputs (rows, width), rows at least 1.
+
+        `draws` is how many joint samples are asked for, 0 for none. Samples use the same noise
+        in every row, so that a row is answered alike alone and among others.
+        """
+
+    def trainee(self, network: keras.Model, recipe: Any, layout: Layout) -> Trainee:
+        """Return the model that is fitted, around the network."""
+        return Trainee(network, self.objective(recipe, layout))
+
+    def finish(  # noqa: B027  not every architecture has something to finish
+        self, network: keras.Model, recipe: Any, layout: Layout, validation: Any
+    ) -> None:
+        """Set what is computed once, after the last step, from `layout.train` and `validation`
+        (both Arrays)."""
+
+
+BATCH_ROWS = 8192
+
+
+def shared_noise(random: np.random.Generator, draws: int, width: int) -> NDArray[np.float64]:
+    """Return standard normal noise (draws, width), which every row shares.
+
+    Each draw has its opposite (an odd last one has none), so that the noise's mean is nothing.
+    """
+    half = random.standard_normal(((draws + 1) // 2, width))
+    return np.concatenate([half, -half])[:draws]
+
+
+def run_network(network: keras.Model, inputs: Any) -> NDArray[np.float64]:
+    """Return a network's raw output as float64, batch by batch."""
+    raw = network.predict(inputs, batch_size=BATCH_ROWS, verbose=0)
+    return np.asarray(raw, dtype=np.float64)
