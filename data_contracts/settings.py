@@ -56,6 +56,9 @@ class Evaluation(Section):
 
     baselines: Items[Baseline] = ("mean", "persistence", "ridge")
     """Models with no network. persistence covers the targets that name `present`."""
+    control: Literal["none", "independent"] = "none"
+    """independent: a network per target, trained beside the candidate, so that the report says
+    where sharing helps."""
 
 
 class Publishing(Section):

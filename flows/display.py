@@ -13,9 +13,10 @@ from tasks.records import Ruling, Run, Scores, Verdict
 
 def metric_table(contract: Contract, scores: Scores) -> Table:
     """Return RMSE per target in its unit, the candidate's beside every other model's."""
-    others = [m for m in ("champion", "persistence", "ridge", "mean") if m in scores.models]
+    order = ("champion", "independent", "persistence", "ridge", "mean")
+    others = [m for m in order if m in scores.models]
     table = _table("RMSE on the test rows, in the target's unit")
-    table.add_column("target", no_wrap=True)
+    table.add_column("target", overflow="fold")  # where there is little room: no number is cut
     for model in ("candidate", *others):
         table.add_column(model, justify="right", no_wrap=True)
     table.add_column("R²", justify="right", no_wrap=True)

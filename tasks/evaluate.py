@@ -1,4 +1,4 @@
-"""Evaluate: candidate, champion and baselines on the same test rows, per target, in its unit.
+"""Evaluate: candidate, champion, control and baselines on the same test rows, in units.
 
 In: a contract, a Candidate and its Shards. Out: Scores with `predictions.parquet`. The models
 see raw rows through the same bundle that is published, so what is scored is what will answer.
@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 
 from data_contracts.contract import Contract
 from tasks.baselines import persistence, ridge, train_mean
+from tasks.control import CONTROL, control_contract
+from tasks.counting import count_broken
 from tasks.database import columns, connect, literal
 from tasks.errors import DataError
 from tasks.learning.preprocessing import Preprocessing
@@ -22,7 +24,7 @@ from tasks.learning.scores import errors
 from tasks.learning.shards import read_shard
 from tasks.learning.tables import numbers
 from tasks.orchestration import stage_task, table
-from tasks.records import Candidate, Score, Scores, Shards
+from tasks.records import Candidate, ConstraintCount, Score, Scores, Shards
 from tasks.registry import Version, bundle_folder, opponent
 from tasks.stage import Stage
 from tasks.storage import root_storage
@@ -119,7 +121,7 @@ def _score(
         )
     masked = np.where(common, truth, np.nan)
     found = {m: errors(masked, p, weight) for m, p in predicted.items()}
-    baselines = [m for m in found if m not in ("candidate", "champion")]
+    baselines = [m for m in found if m not in ("candidate", "champion", CONTROL)]
     return [
         Score(
             fold=fold,
@@ -155,19 +157,26 @@ def _predictions(
 def evaluate_candidate(
     contract: Contract, candidate: Candidate, champion: str | None, folder: Path
 ) -> Scores:
-    """Score a candidate, the champion version named and the baselines; write predictions."""
+    """Score a candidate, the champion named, the control, the baselines; write predictions."""
     storage = root_storage()
     shards = candidate.shards
     data = storage.fetch(shards.place)
     rows = storage.fetch(shards.checked.snapshot.place) / "rows.parquet"
     targets = list(contract.target_columns)
-    own = {"candidate": bundle_model(storage.fetch(candidate.place) / "bundle", targets)}
+    trained = storage.fetch(candidate.place)
+    own = {"candidate": bundle_model(trained / "bundle", targets)}
+    if control_contract(contract) is not None:
+        own[CONTROL] = bundle_model(trained / "control", targets)
     note = ""
     if champion is not None:
         bundle = bundle_folder(contract.registered_model, champion)
-        own["champion"] = bundle_model(bundle, targets)
+        try:
+            own["champion"] = bundle_model(bundle, targets)
+        except ValueError as error:  # of another version of Polycast, or of a package that is gone
+            note = f"version {champion} cannot be loaded: {error}"
     scores: list[Score] = []
     predictions = []
+    broken: list[ConstraintCount] = []
     for fold in shards.folds:
         test = read_test_rows(contract, rows, data / "splits.parquet", fold.index)
         if "champion" in own:
@@ -179,9 +188,16 @@ def evaluate_candidate(
         models = own | baseline_models(contract, data, fold.index)
         found, answers = score_fold(contract, models, test, fold.index)
         scores += found
+        broken += count_broken(contract, test, answers, models, fold.index)
         predictions.append(answers)
     pq.write_table(pa.concat_tables(predictions), folder / "predictions.parquet")
-    return Scores(candidate=candidate, scores=tuple(scores), champion=champion, champion_note=note)
+    return Scores(
+        candidate=candidate,
+        scores=tuple(scores),
+        constraints=tuple(broken),
+        champion=champion,
+        champion_note=note,
+    )
 
 
 def metric_rows(contract: Contract, scores: Scores) -> list[dict[str, Any]]:
@@ -224,6 +240,7 @@ def _reads(contract: Contract) -> Any:
         contract.row_weight,
         contract.evaluation.model_dump(mode="json"),
         contract.time,
+        [c.model_dump(mode="json", exclude={"enforce"}) for c in contract.constraints],
     ]
 
 

@@ -102,7 +102,8 @@ class Shards(Record):
 
 class Candidate(Record):
     """`bundle/`: what predicts raw rows in the targets' units. `curves.json`: per member and
-    epoch the losses."""
+    epoch the losses. `layers.json`: per member and layer how many weights are next to nothing.
+    `control/`: a bundle of a network per target, where the contract asks for a control."""
 
     shards: Shards
     members: int
@@ -126,7 +127,7 @@ class Score(Record):
 
     fold: int
     model: str
-    """candidate, champion, mean, persistence or ridge."""
+    """candidate, champion, independent (the control), mean, persistence or ridge."""
     target: str
     rows: int
     """Test rows on which the target is observed."""
@@ -138,15 +139,34 @@ class Score(Record):
     """By baseline: 1 - rmse / the baseline's rmse."""
 
 
+class ConstraintCount(Record):
+    """In how many of a fold's test rows one model's predictions break a constraint."""
+
+    fold: int
+    model: str
+    constraint: str
+    """As the contract says it."""
+    rows: int
+    """Test rows that have all features of the constraint and an answer to its targets."""
+    broken: int
+
+
 class Scores(Record):
     """`predictions.parquet`: `_row`, `fold`, per target `truth/…`, `<model>/…` in units."""
 
     candidate: Candidate
     scores: tuple[Score, ...]
+    constraints: tuple[ConstraintCount, ...] = ()
+    """Per fold, model and constraint that names a target."""
     champion: str | None = None
     """The registry version that the candidate was compared with."""
     champion_note: str = ""
     """Why a champion could not be compared, where there is one that could not."""
+
+    def broken(self, model: str, constraint: str) -> tuple[int, int]:
+        """Return in how many rows of all folds a model breaks a constraint, and of how many."""
+        own = [c for c in self.constraints if (c.model, c.constraint) == (model, constraint)]
+        return sum(c.broken for c in own), sum(c.rows for c in own)
 
     def of(self, model: str, target: str, metric: Metric) -> float | None:
         """Return the mean over folds of a model's metric, None where it is undefined."""

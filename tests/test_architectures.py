@@ -17,10 +17,11 @@ from data_contracts.recipes import ARCHITECTURES
 from tasks.backends import backend
 from tasks.learning import networks
 from tasks.learning.architecture import Architecture, run_network
-from tasks.learning.bundle import INNER_DRAWS, Bundle, load_bundle, save_bundle
+from tasks.learning.bundle import INNER_DRAWS, Bundle, Member, save_bundle
 from tasks.learning.fit_preprocessing import fit_preprocessing
-from tasks.learning.fitting import fit, fit_network
+from tasks.learning.fitting import fit_member
 from tasks.learning.layout import Layout, lay_out
+from tasks.learning.limits import limits_of
 from tasks.learning.networks import architecture
 from tasks.learning.networks.outputs import Bounded
 from tasks.learning.shards import Arrays, to_arrays
@@ -70,9 +71,9 @@ class Case:
     def __init__(self, name: str, options: dict[str, Any], **more: Any) -> None:
         self.contract = contract_of(name, options, **more)
         rows = small_rows(ROWS)
-        preprocessing = fit_preprocessing(self.contract, rows)
-        self.arrays: Arrays = to_arrays(self.contract, preprocessing, rows)
-        self.layout: Layout = lay_out(self.contract, preprocessing, self.arrays)
+        self.preprocessing = fit_preprocessing(self.contract, rows)
+        self.arrays: Arrays = to_arrays(self.contract, self.preprocessing, rows)
+        self.layout: Layout = lay_out(self.contract, self.preprocessing, self.arrays)
         self.kind: Architecture = architecture(name)
 
     def trainee(self, seed: int = 0) -> Trainee:
@@ -161,8 +162,8 @@ def test_rows_without_targets_have_a_gradient_of_exactly_zero(
                 trainee.losses_of(inputs, truth, trainee(inputs, training=False), True), axis=0
             )
 
-        trainee_weights = [v for v in trainee.trainable_variables if v.name == "kernel"]
-        slopes = [backend().gradients(losses, v) for v in trainee_weights]
+        kernels = [v for v in trainee.trainable_variables if v.name == "kernel"]
+        slopes = [backend().gradients(losses, kernels[i]) for i in (0, len(kernels) // 2, -1)]
         assert all(np.isfinite(s).all() for s in slopes)
         assert all(not s.any() for s in slopes) == idle
 
@@ -188,22 +189,31 @@ def test_the_same_seed_gives_the_same_weights(name: str) -> None:
     case = Case(name, OPTIONS[name][0], dropout=0.1)
     found = []
     for _ in range(2):
-        network, _curve = fit_network(case.contract, case.layout, case.arrays, case.arrays)
-        found.append([np.asarray(w).tobytes() for w in network.get_weights()])
+        member, _curve = fit_member(case.contract, case.preprocessing, case.arrays, case.arrays)
+        found.append([np.asarray(w).tobytes() for w in member.network.get_weights()])
     assert found[0] == found[1]
 
 
 @pytest.fixture(scope="module")
-def saved(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Bundle]]:
-    """Fit and save every case, and let one other process load all and answer."""
-    folder = tmp_path_factory.mktemp("bundles")
-    bundles = {}
+def bundles() -> dict[str, Bundle]:
+    """Return a bundle of every case, with the weights that its network started with."""
+    found = {}
     for (name, options), case in zip(CASES, NAMES, strict=True):
-        bundle, _ = fit(contract_of(name, options), small_rows(), small_rows(seed=1))
+        own = Case(name, options)
+        network, recipe = own.trainee().network, own.contract.recipe
+        own.kind.finish(network, recipe, own.layout, own.arrays)
+        settings, limits = own.kind.settings(recipe, own.layout), limits_of(own.contract, (1, 1))
+        found[case] = Bundle([Member(network, own.preprocessing, name, settings, limits)])
+    return found
+
+
+@pytest.fixture(scope="module")
+def saved(bundles: dict[str, Bundle], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Save every bundle, and let one other process load all and answer."""
+    folder = tmp_path_factory.mktemp("bundles")
+    for case, bundle in bundles.items():
         save_bundle(bundle, folder / case)
-        bundles[case] = bundle
     program = f"""
-import sys
 import numpy as np
 from pathlib import Path
 from tasks.learning.bundle import load_bundle
@@ -214,16 +224,15 @@ for name in {NAMES!r}:
              if found.samples is not None else np.zeros(0))
 """
     subprocess.run([sys.executable, "-c", program], env=surroundings({}), check=True, stderr=-3)
-    return folder, bundles
+    return folder
 
 
 @pytest.mark.parametrize("case", NAMES)
 def test_a_bundle_answers_the_same_in_another_process(
-    saved: tuple[Path, dict[str, Bundle]], case: str
+    saved: Path, bundles: dict[str, Bundle], case: str
 ) -> None:
-    folder, bundles = saved
     here = bundles[case].predict(small_rows(seed=2), draws=4)
-    with np.load(folder / f"{case}.npz") as there:
+    with np.load(saved / f"{case}.npz") as there:
         np.testing.assert_allclose(there["mean"], here.mean, rtol=1e-4, atol=1e-5)
         if here.samples is not None:
             np.testing.assert_allclose(there["samples"], here.samples, rtol=1e-4, atol=1e-5)
@@ -231,9 +240,9 @@ def test_a_bundle_answers_the_same_in_another_process(
 
 @pytest.mark.parametrize("case", NAMES)
 def test_a_row_is_answered_alike_alone_and_among_others(
-    saved: tuple[Path, dict[str, Bundle]], case: str
+    bundles: dict[str, Bundle], case: str
 ) -> None:
-    bundle = load_bundle(saved[0] / case)
+    bundle = bundles[case]
     rows = small_rows(30, seed=2)
     every, alone = (bundle.predict(r, draws=4) for r in (rows, rows.slice(7, 1)))
     np.testing.assert_allclose(alone.mean[0], every.mean[7], rtol=1e-4, atol=1e-5)

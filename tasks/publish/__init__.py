@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from data_contracts.contract import Contract
+from data_contracts.recipes.brought import brought_by
 from tasks import registry
 from tasks.orchestration import markdown, stage_task
 from tasks.publish.tracking import track
@@ -93,9 +94,15 @@ def _log_model(contract: Contract, candidate: Candidate, storage: Storage, run: 
             code_paths=[str(_learning_code(Path(folder)))],
             signature=signature(contract),
             input_example=input_example(contract, rows),
-            pip_requirements=[f"{name}=={version(name)}" for name in REQUIREMENTS],
+            pip_requirements=_requirements(contract),
         )
     return str(logged.model_uri)
+
+
+def _requirements(contract: Contract) -> list[str]:
+    """Return what must be installed where the model is loaded, with exact versions."""
+    brought = brought_by(contract.recipe.architecture)
+    return [f"{name}=={version(name)}" for name in REQUIREMENTS] + ([brought] if brought else [])
 
 
 def _learning_code(folder: Path) -> Path:

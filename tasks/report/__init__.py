@@ -36,6 +36,7 @@ def write_run(contract: Contract, publication: Publication, run_id: str, folder:
     sources = ReportSources(
         predictions=scores / "predictions.parquet",
         curves=candidate / "curves.json",
+        layers=candidate / "layers.json",
         versions=versions["packages"],
         run_id=run_id,
         ended=ended,

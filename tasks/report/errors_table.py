@@ -15,7 +15,7 @@ from tasks.report.numbers import MISSING, aligned, ratio
 
 MOST_TARGETS = 150
 """The most targets that are written out, those to look at first."""
-ORDER = ("candidate", "champion", "persistence", "ridge", "mean")
+ORDER = ("candidate", "champion", "independent", "persistence", "ridge", "mean")
 
 Key = tuple[str, str]
 
@@ -72,7 +72,9 @@ class Table:
 
     def heads(self) -> list[tuple[str, str]]:
         """Return each model's heading and the line below it."""
-        below = {"champion": f"version {self.verdict.scores.champion}", "mean": "of train rows"}
+        version = f"version {self.verdict.scores.champion}"
+        control = "a network per target"
+        below = {"champion": version, "independent": control, "mean": "of train rows"}
         return [(m, below.get(m, "")) for m in self.models]
 
     def first_to_look_at(self, most: int) -> list[str]:

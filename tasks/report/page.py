@@ -26,7 +26,9 @@ from data_contracts.contract import Contract
 from tasks.records import Checked, Publication
 from tasks.report import decision, plots
 from tasks.report.errors_table import Table, fold_rows
+from tasks.report.network import network
 from tasks.report.numbers import aligned, duration, ratio
+from tasks.report.sharing import sharing
 
 MOST_PLOTS = 10
 """The most targets whose predictions are plotted: failed ones, then those of least skill."""
@@ -52,6 +54,8 @@ class ReportSources:
     run_id: str
     ended: datetime
     """When the run ended."""
+    layers: Path | None = None
+    """`layers.json`: per member and layer how many weights are next to nothing."""
     seconds: dict[str, float] = field(default_factory=dict)
     """How long each stage's work took when it was done."""
     links: dict[str, str] = field(default_factory=dict)
@@ -98,6 +102,7 @@ def write_report(
         contract=contract,
         publication=publication,
         sources=sources,
+        network=network(contract.recipe, sources.layers),
         curves=_curves(sources.curves),
         plots=list(_plots(contract, publication, sources.predictions)),
         links=[(n, a, href(a, file.parent)) for n, a in sources.links.items()],
@@ -147,6 +152,7 @@ def _errors(contract: Contract, publication: Publication) -> dict[str, Any]:
             dict.fromkeys(c.note for b in blocks for r in b.metrics for c in r.cells if c.note)
         ),
         "counts": table.counts(),
+        "sharing": sharing(table),
         "folds": folds,
         "by_fold": fold_rows(verdict.scores, shown) if len(folds) > 1 else [],
         "target_count": len(contract.target_columns),

@@ -4,6 +4,7 @@ import argparse
 import json
 import os
 import platform
+import sys
 from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from pathlib import Path
@@ -13,24 +14,39 @@ from rich.table import Table
 
 VERSIONS = ("tensorflow", "keras", "prefect", "mlflow", "duckdb", "great-expectations", "numpy")
 
+FILE_WIDTH = 120
+"""How wide tables are where the output is no terminal."""
+
 Figures = dict[str, float | str]
 
 
-def run(measure: Callable[[bool], Figures], about: str, words: Sequence[str] | None = None) -> None:
-    """Measure, print a table, and write the same figures as flat JSON where asked."""
+def run(
+    measure: Callable[[bool], Figures],
+    about: str,
+    words: Sequence[str] | None = None,
+    table: Callable[[Figures], Table] | None = None,
+) -> None:
+    """Measure, print a table, and write the same figures as flat JSON where asked.
+
+    `table` makes a benchmark's own table of its figures.
+    """
     parser = argparse.ArgumentParser(description=about)
     parser.add_argument("--quick", action="store_true", help="every figure within two minutes")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures as JSON")
     options = parser.parse_args(words)
     figures = measure(options.quick)
-    console = Console(highlight=False)
-    table = Table("figure", "value", title=about)
-    for name, value in figures.items():
-        table.add_row(name, f"{value:,.3f}" if isinstance(value, float) else str(value))
-    console.print(table)
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else FILE_WIDTH)
+    console.print(table(figures) if table else _plain(figures, about))
     console.print(machine(), style="dim")
     if options.json:
         options.json.write_text(json.dumps(figures | {"machine": machine()}, indent=1), "utf-8")
+
+
+def _plain(figures: Figures, about: str) -> Table:
+    table = Table("figure", "value", title=about)
+    for name, value in figures.items():
+        table.add_row(name, f"{value:,.3f}" if isinstance(value, float) else str(value))
+    return table
 
 
 def machine() -> str:

@@ -22,9 +22,12 @@ class Independent(PointArchitecture):
         """Return a network from inputs (rows, width) to (rows, targets + deviations)."""
         entry = keras.Input((layout.width,), name="inputs")
         hidden = noisy(recipe, entry)
+        # Losses are averaged over targets, penalties added up over networks: by its share, each
+        # network weighs its penalty against its own loss as it would alone.
+        own_penalty = penalty(recipe, 1.0 / layout.targets)
         for i, width in enumerate(recipe.hidden):
             name = f"hidden_{i}"
-            hidden = StackedDense(layout.targets, width, penalty(recipe), name=name)(hidden)
+            hidden = StackedDense(layout.targets, width, own_penalty, name=name)(hidden)
             hidden = keras.layers.Activation(recipe.activation, name=f"activation_{i}")(hidden)
             hidden = dropped(recipe, hidden, str(i))
         own = deviations(self.losses(recipe, layout))

@@ -30,9 +30,11 @@ def noisy(recipe: "BaseRecipe", entry: Any) -> Any:
     return keras.layers.GaussianNoise(recipe.input_noise, name="input_noise")(entry)
 
 
-def penalty(recipe: "BaseRecipe") -> Any:
-    """Return the penalty on a hidden layer's kernel, None where there is none."""
-    return keras.regularizers.L1L2(recipe.l1, recipe.l2) if recipe.l1 or recipe.l2 else None
+def penalty(recipe: "BaseRecipe", share: float = 1.0) -> Any:
+    """Return a share of the penalty on a hidden layer's kernel, None where there is none."""
+    if not (recipe.l1 or recipe.l2):
+        return None
+    return keras.regularizers.L1L2(recipe.l1 * share, recipe.l2 * share)
 
 
 def dropped(recipe: "BaseRecipe", hidden: Any, name: str) -> Any:
