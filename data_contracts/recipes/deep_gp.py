@@ -15,11 +15,11 @@ class DeepGpRecipe(BaseRecipe):
 
     architecture: Literal["deep_gp"]
     hidden: Items[Width] = Field(default=(128, 128), min_length=1)
-    """The width of each hidden layer; layers after the first add their input where widths
-    are alike."""
+    """The width of each hidden layer. Each adds its input, by fixed directions where widths differ;
+    distances are kept where no layer is narrower than the one before it."""
     activation: Activation = "relu"
     """The activation after each hidden layer."""
-    features: int = Field(default=256, ge=8)
+    features: int = Field(default=256, ge=8, multiple_of=2)
     """How many random features stand for the process' kernel."""
     spectral_bound: Annotated[float, Field(gt=0)] = 0.95
     """The greatest factor by which a hidden layer's kernel may stretch distances."""

@@ -113,7 +113,7 @@ def cholesky(covariance: Values, what: str) -> Values:
     Raises NotPositiveDefinite, which says `what` the covariance is and its least eigenvalue.
     """
     try:
-        return np.linalg.cholesky(covariance)
+        return np.asarray(np.linalg.cholesky(covariance), np.float64)
     except np.linalg.LinAlgError as fault:
         finite = bool(np.isfinite(covariance).all())
         least = float(np.linalg.eigvalsh(covariance)[0]) if finite else math.nan

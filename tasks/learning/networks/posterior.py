@@ -18,7 +18,7 @@ from tasks.learning.shards import Arrays
 
 Values = NDArray[np.float64]
 RIDGES = tuple(float(r) for r in 10.0 ** np.arange(-4, 2.5, 0.5))
-"""The precisions of weights before any row is seen, over the noise's, of which one is chosen."""
+"""The noise's variance over that of weights before any row is seen: least first, one is chosen."""
 STEP_ROWS = 65_536
 LEAST_EIGENVALUE = 1e-4
 """The least eigenvalue that the noise's correlations keep."""
@@ -86,8 +86,8 @@ class Spectrum:
 def fit_posterior(network: keras.Model, train: Arrays, validation: Arrays) -> None:
     """Set the layers' weights to the posterior over all train rows, and the noise's covariance.
 
-    The ridge of each group is the one with the highest likelihood of the validation rows, and so
-    is the noise's variance; where a target has none of these, train rows stand in.
+    The validation rows choose the ridge of each group and give the noise's covariance; where a
+    target has none of these, train rows stand in.
     """
     layer = network.get_layer("posterior")
     features = keras.Model(network.input, layer.input)
@@ -137,24 +137,33 @@ def _steps(
     known = np.flatnonzero(~np.isnan(train.targets[:, own[0]]))
     for start in range(0, len(known), STEP_ROWS):
         rows = known[start : start + STEP_ROWS]
-        targets = train.targets[np.ix_(rows, own)].astype(np.float64)
-        yield run_network(features, train.inputs[rows]), targets, train.weight[rows]
+        targets = train.targets[rows][:, own].astype(np.float64)
+        weight = train.weight[rows].astype(np.float64)
+        yield run_network(features, train.inputs[rows]), targets, weight
 
 
 def _ridge(spectrum: Spectrum, features: Values, targets: Any, weight: Any) -> float:
-    """Return the ridge under which held-out targets are likeliest, each at its best noise."""
-    along = np.square(features @ spectrum.vectors)
+    """Return the ridge under which held-out rows are likeliest, of those that claim little.
 
-    def loss(ridge: float) -> float:
+    One that claims little leaves the process, before any row is seen, the targets' own variance
+    or more: far from all rows an answer is then no surer than one that knows only the targets'
+    mean. Held-out rows say nothing of that, as they are near the train rows. Where noise is so
+    little that no ridge does, it is the likeliest of all.
+    """
+    along = np.square(features @ spectrum.vectors)
+    known = ~np.isnan(targets) * weight[:, None]
+    rows = np.maximum(known.sum(axis=0), 1e-12)
+    middle = np.nansum(targets * known, axis=0) / rows
+    variance = np.nansum(np.square(targets - middle) * known, axis=0) / rows + 1e-12
+
+    def judged(ridge: float) -> tuple[bool, float]:
         grown = 1.0 + along @ (1.0 / (spectrum.values + ridge))
         squares = np.square(targets - features @ spectrum.mean(ridge)) / grown[:, None]
-        known = ~np.isnan(squares) * weight[:, None]
-        rows = np.maximum(known.sum(axis=0), 1e-12)
-        noise = np.nansum(squares * known, axis=0) / rows
-        spread = np.sum(np.log(grown)[:, None] * known, axis=0)
-        return float(np.sum(rows * np.log(noise + 1e-12) + spread))
+        noise = np.nansum(squares * known, axis=0) / rows + 1e-12
+        loss = np.sum(rows * np.log(noise)) + np.sum(np.log(grown)[:, None] * known)
+        return ridge > np.median(noise / variance), float(loss)
 
-    return min(RIDGES, key=loss)
+    return min(RIDGES, key=judged)
 
 
 def noise_covariance(raw: Values, targets: Any, weight: Any) -> Values:

@@ -66,10 +66,12 @@ class BoundedDense(keras.layers.Layer):
 
 @keras.saving.register_keras_serializable("polycast")
 class RandomFeatures(keras.layers.Layer):
-    """Sines and cosines of random directions: their products stand for a Gaussian kernel.
+    """Sines and cosines of random directions, whose products stand for a Gaussian kernel, then
+    the inputs themselves, which stand for a linear one, and 1.
 
-    (rows, width) to (rows, features + 1); the last is 1 always. Directions stay as they are; the
-    length scale is learned. A row's features have length 1 without the last.
+    (rows, width) to (rows, features + width + 1). Directions stay as they are; the length scale,
+    which divides the inputs, is learned. Beyond the train rows the waves say nothing and straight
+    lines go on, with a variance that grows with the square of the distance.
     """
 
     def __init__(self, features: int, **options: Any) -> None:
@@ -94,15 +96,15 @@ class RandomFeatures(keras.layers.Layer):
 
     def call(self, inputs: Any) -> Any:
         """Return the features."""
-        angle = ops.matmul(ops.cast(inputs, "float32"), self.directions) * ops.exp(-self.log_length)
+        near = ops.cast(inputs, "float32") * ops.exp(-self.log_length)
+        angle = ops.matmul(near, self.directions)
         waves = ops.concatenate([ops.cos(angle), ops.sin(angle)], axis=-1)
-        return ops.concatenate(
-            [waves * math.sqrt(2.0 / self.features), ops.ones_like(angle[:, :1])], axis=-1
-        )
+        waves = waves * math.sqrt(2.0 / self.features)
+        return ops.concatenate([waves, near, ops.ones_like(near[:, :1])], axis=-1)
 
     def compute_output_shape(self, shape: Any) -> Any:
-        """Return (rows, features + 1)."""
-        return (*shape[:-1], self.features + 1)
+        """Return (rows, features + width + 1)."""
+        return (*shape[:-1], self.features + shape[-1] + 1)
 
     def get_config(self) -> dict[str, Any]:
         """Return what rebuilds the layer."""
