@@ -28,6 +28,7 @@ def learning_disagreements(contract: "Contract") -> Iterator[Refusal]:
         yield from _loss(contract, name, target)
         if target.output == "softmax":
             yield from _share(contract, name, target)
+        yield from _weighing(contract, name)
     for name in contract.target_groups:
         yield from _whole(contract, name)
     if isinstance(contract.recipe, MultiHeadRecipe):
@@ -59,7 +60,7 @@ def _loss(contract: "Contract", name: str, target: Target) -> Iterator[Refusal]:
             hint, weight = f"remove loss_weight: {how}", target.loss_weight
             expected = "no weight of a target but 1"
             yield Refusal(("targets", name, "loss_weight"), expected, weight, hint)
-    if target.loss_level != 0.5 and "quantile" not in _losses(contract, name):
+    if target.loss_level != 0.5 and "quantile" not in effective_losses(contract, name):
         expected = "0.5, since no loss of this target is quantile"
         hint = "write loss: quantile beside it, or remove loss_level"
         if recipe.architecture in LIKELIHOODS:
@@ -67,7 +68,19 @@ def _loss(contract: "Contract", name: str, target: Target) -> Iterator[Refusal]:
         yield Refusal(("targets", name, "loss_level"), expected, target.loss_level, hint)
 
 
-def _losses(contract: "Contract", name: str) -> set[str]:
+def _weighing(contract: "Contract", name: str) -> Iterator[Refusal]:
+    """Yield a way of weighing targets that a likelihood, which falls below 0, would break."""
+    recipe = contract.recipe
+    weighing = getattr(recipe, "target_weights", "fixed")
+    if weighing in ("learned", "gradnorm") and "gaussian_nll" in effective_losses(contract, name):
+        expected = f"fixed or inverse_variance, since {name} learns by gaussian_nll"
+        hint = (
+            f"{weighing} needs losses that stay above 0: crps is such a one of mean and deviation"
+        )
+        yield Refusal(("recipe", "target_weights"), expected, weighing, hint)
+
+
+def effective_losses(contract: "Contract", name: str) -> set[str]:
     """Return the losses of a target's columns: its own, its heads', or else the recipe's."""
     recipe, own = contract.recipe, contract.targets[name].loss
     if own is not None or not isinstance(recipe, PointOptions):

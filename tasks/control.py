@@ -6,7 +6,8 @@ a target and where it hurts (negative transfer). It is scored, and no rule of th
 
 from data_contracts.columns import Target
 from data_contracts.contract import Contract
-from data_contracts.recipes.base import BaseRecipe
+from data_contracts.learning_agreement import effective_losses
+from data_contracts.recipes.base import BaseRecipe, LayersRecipe, PointOptions
 from data_contracts.recipes.independent import IndependentRecipe
 
 CONTROL = "independent"
@@ -21,7 +22,7 @@ def control_contract(contract: Contract) -> Contract | None:
     recipe = contract.recipe
     if contract.evaluation.control == "none" or recipe.architecture == CONTROL:
         return None
-    targets = {name: _alone(target) for name, target in contract.targets.items()}
+    targets = {name: _alone(contract, name) for name in contract.targets}
     groups = {g: t.model_copy(update={"whole": None}) for g, t in contract.target_groups.items()}
     changes = {"recipe": control_recipe(recipe), "targets": targets, "target_groups": groups}
     return contract.model_copy(update=changes)
@@ -32,11 +33,20 @@ def control_recipe(recipe: BaseRecipe) -> IndependentRecipe:
 
     What `recipe` does not have, such as a loss where it learns by a likelihood, is the default.
     """
-    own = recipe.model_dump()
-    shared = {name: own[name] for name in IndependentRecipe.model_fields if name in own}
-    return IndependentRecipe.model_validate(shared | {"architecture": CONTROL})
+    kinds = (BaseRecipe, LayersRecipe, PointOptions)
+    shared = {name for kind in kinds if isinstance(recipe, kind) for name in kind.model_fields}
+    return IndependentRecipe.model_validate(
+        recipe.model_dump(include=shared) | {"architecture": CONTROL}
+    )
 
 
-def _alone(target: Target) -> Target:
-    """Return a target that needs no other: a share of one whole is learned as a plain number."""
-    return target.model_copy(update={"output": "linear"}) if target.output == "softmax" else target
+def _alone(contract: Contract, name: str) -> Target:
+    """Return a target that needs no other, with the loss that it has in the candidate.
+
+    A share of one whole is learned as a plain number.
+    """
+    target, losses = contract.targets[name], effective_losses(contract, name)
+    changes: dict[str, str] = {"loss": losses.pop()} if len(losses) == 1 else {}
+    if target.output == "softmax":
+        changes["output"] = "linear"
+    return target.model_copy(update=changes)

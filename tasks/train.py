@@ -39,6 +39,7 @@ def train_candidate(contract: Contract, shards: Shards, data: Path, folder: Path
     from tasks.learning.sparsity import layer_weights
 
     start = time.monotonic()
+    control = control_contract(contract)
     members, curves = _members(contract, shards, data)
     save_bundle(Bundle(members), folder / "bundle")
     (folder / "curves.json").write_text(json.dumps([asdict(c) for c in curves]), "utf-8")
@@ -50,11 +51,10 @@ def train_candidate(contract: Contract, shards: Shards, data: Path, folder: Path
         parameters=sum(int(m.network.count_params()) for m in members),
         epochs=max(len(c.loss) for c in curves),
         best_epoch=curves[0].best_epoch,
-        validation_loss=sum(min(c.val_loss) for c in curves) / len(curves),
+        validation_loss=sum(c.best_loss for c in curves) / len(curves),
         train_seconds=time.monotonic() - start,
         device=device,
     )
-    control = control_contract(contract)
     if control is not None:
         save_bundle(Bundle(_control(control, shards, data)), folder / "control")
     return candidate

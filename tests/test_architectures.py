@@ -34,7 +34,7 @@ OPTIONS: dict[str, list[dict[str, Any]]] = {
         {},
         {"block": "residual", "normalization": "batch", "numeric_embedding": "periodic"},
         {"block": "gated", "normalization": "layer", "numeric_embedding": "piecewise_linear"},
-        {"label_embedding": 2, "loss": "gaussian_nll", "target_weights": "learned"},
+        {"label_embedding": 2, "loss": "gaussian_nll"},
         {"l1": 1e-4, "l2": 1e-4, "activation": "mish"},
     ],
     "multi_head": [

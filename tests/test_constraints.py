@@ -264,3 +264,11 @@ def test_rows_and_predictions_are_judged_alike(rows):
         sql = excess_sql(constraint.linear, constraint.tolerance)
         (found,) = duckdb.sql(f"SELECT count(*) FROM cells WHERE {sql} > 0").fetchall()
         assert found == (counts[constraint.holds].broken,)
+
+
+def test_the_slack_of_a_relation_is_one_number_wherever_it_is_judged():
+    from data_contracts import constraints
+    from tasks.learning import relations
+
+    assert constraints.RELATIVE == relations.RELATIVE
+    assert constraints.ROUNDING == relations.ROUNDING

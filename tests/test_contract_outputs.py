@@ -9,6 +9,7 @@ from pydantic import ValidationError
 from data_contracts.contract import Contract
 from data_contracts.errors import dotted, refusals
 from data_contracts.section import Refusal
+from tests.builders import small_contract
 
 LIKELIHOODS = ["joint_gaussian", "deep_gp", "cvae", "mixture", "quantile"]
 POINTS = ["shared", "multi_head", "independent", "ensemble"]
@@ -236,3 +237,13 @@ def test_the_named_heads_are_those_that_the_network_has() -> None:
     outputs, none = tuple(map(Output, order)), Arrays(*[np.zeros((0, 1))] * 3)
     layout = Layout((), outputs, none, groups=groups)
     assert set(built(whole.recipe, layout)) == set(whole.recipe.heads)
+
+
+@pytest.mark.parametrize("weighing", ["learned", "gradnorm"])
+def test_a_likelihood_is_not_weighed_by_what_it_would_break(weighing):
+    recipe = {"architecture": "shared", "target_weights": weighing}
+    targets = {"a": {"unit": "K", "loss": "gaussian_nll"}, "b": {"unit": "Pa"}}
+    with pytest.raises(ValidationError, match="since a learns by gaussian_nll"):
+        small_contract(recipe=recipe, targets=targets)
+    targets["a"]["loss"] = "crps"
+    assert small_contract(recipe=recipe, targets=targets).recipe.target_weights == weighing

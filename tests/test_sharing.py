@@ -196,3 +196,10 @@ def test_without_a_control_nothing_is_said_of_sharing() -> None:
     own = tuple(s for s in verdict.scores.scores if s.model == "candidate")
     scores = verdict.scores.model_copy(update={"scores": own})
     assert sharing(Table(contract, verdict.model_copy(update={"scores": scores}))) is None
+
+
+def test_the_control_learns_each_target_by_the_loss_that_its_head_has() -> None:
+    recipe = {"architecture": "multi_head", "heads": {"b": {"loss": "mae"}}, "loss": "huber"}
+    control = control_contract(small_contract(evaluation=ASKED, recipe=recipe))
+    assert control is not None
+    assert [t.loss for t in control.target_columns.values()] == ["huber", "mae"]

@@ -242,3 +242,46 @@ def test_a_run_that_breaks_keeps_the_last_good_weights() -> None:
     assert found.value.good_epoch == 2
     network = found.value.network
     assert np.isfinite(network.predict(TRAIN.inputs, verbose=0)).all()
+
+
+def test_rows_of_no_weight_say_nothing_of_the_weights_of_targets() -> None:
+    wild = TRAIN.targets.copy()
+    wild[:50, 0] = 1e3
+    weight = (np.arange(len(wild)) >= 50).astype("f")
+    spoiled = Arrays(TRAIN.inputs, wild, weight)
+    plain = Arrays(TRAIN.inputs[50:], TRAIN.targets[50:], weight[50:])
+    found = [part_weights("inverse_variance", plain_layout(a), 2) for a in (spoiled, plain)]
+    np.testing.assert_allclose(found[0], found[1], rtol=1e-5)
+
+
+def test_no_epoch_before_the_mean_over_epochs_starts_is_kept() -> None:
+    # The validation rows say the opposite of the train rows: the first epochs are the best.
+    opposite = Arrays(VALIDATION.inputs, -VALIDATION.targets, VALIDATION.weight)
+    recipe = {"architecture": "shared", "hidden": [8], "epochs": 8, "patience": 2}
+    contract = small_contract(recipe=recipe | {"averaging": "swa", "learning_rate": 0.01})
+    _, curve = fit_network(contract, plain_layout(TRAIN), TRAIN, opposite)
+    assert len(curve.loss) > 4
+    assert curve.best_epoch > 4
+    assert curve.best_loss == min(curve.val_loss[4:])
+
+
+@pytest.mark.parametrize("name", ["shared", "multi_head", "independent", "ensemble", "mixture"])
+def test_muon_steps_no_weight_but_kernels_of_hidden_layers(name: str) -> None:
+    from tasks.learning.networks import architecture
+
+    recipe = {"architecture": name, "optimizer": "muon", "hidden": [8, 8]}
+    recipe |= {"head_hidden": [4]} if name == "multi_head" else {}
+    contract = small_contract(recipe=recipe)
+    layout, kind = plain_layout(TRAIN), architecture(name)
+    trainee = kind.trainee(kind.build(contract.recipe, layout), contract.recipe, layout)
+    made = optimizer(contract.recipe, 10)
+    made.build(trainee.trainable_variables)
+    by_muon = [v.path for v in trainee.trainable_variables if not made._should_use_adamw(v)]
+    assert all(path.endswith("/kernel") and "hidden_" in path for path in by_muon)
+    assert bool(by_muon) == (name != "independent")  # Its kernels are no matrices.
+
+
+def test_gradnorm_without_a_shared_layer_is_told() -> None:
+    entry = keras.Input((2,))
+    with pytest.raises(ValueError, match=r"named hidden_<number>; the layers are .*only"):
+        shared_kernel(keras.Model(entry, keras.layers.Dense(1, name="only")(entry)))

@@ -18,7 +18,7 @@ class BaseRecipe(Section):
     """The architecture's name."""
     optimizer: Literal["adam", "adamw", "rmsprop", "sgd", "nadam", "lion", "muon"] = "adam"
     """The rule that turns gradients into steps. sgd has Nesterov momentum 0.9; muon steps the
-    hidden layers, and adamw the rest."""
+    kernels of hidden layers, and adamw the rest."""
     learning_rate: float = Field(default=1e-3, gt=0)
     """The optimizer's step size, where the schedule is at its highest."""
     schedule: Literal["constant", "cosine", "warm_up", "one_cycle", "cosine_log", "plateau"] = (
@@ -84,5 +84,6 @@ class PointOptions(Section):
     """The loss of every target that names none; missing cells never count."""
     target_weights: Literal["fixed", "inverse_variance", "learned", "gradnorm"] = "fixed"
     """How targets are weighed against each other, beside their `loss_weight`. inverse_variance:
-    by one over the variance of the scaled target. learned: by a learned noise level each.
+    by one over the variance of the scaled target, which only the transforms robust and quantile
+    leave other than 1. learned: by a learned noise level each.
     gradnorm: so that all train at one pace."""

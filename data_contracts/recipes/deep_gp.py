@@ -4,11 +4,11 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from data_contracts.recipes.base import Activation, BaseRecipe, Width
+from data_contracts.recipes.base import LayersRecipe, Width
 from data_contracts.section import Items
 
 
-class DeepGpRecipe(BaseRecipe):
+class DeepGpRecipe(LayersRecipe):
     """A Gaussian process, by random features, over a trunk that keeps distances.
 
     Its uncertainty grows away from the train rows."""
@@ -17,8 +17,6 @@ class DeepGpRecipe(BaseRecipe):
     hidden: Items[Width] = Field(default=(128, 128), min_length=1)
     """The width of each hidden layer. Each adds its input, by fixed directions where widths differ;
     distances are kept where no layer is narrower than the one before it."""
-    activation: Activation = "relu"
-    """The activation after each hidden layer."""
     features: int = Field(default=256, ge=8, multiple_of=2)
     """How many random features stand for the process' kernel."""
     spectral_bound: Annotated[float, Field(gt=0)] = 0.95

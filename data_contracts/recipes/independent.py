@@ -8,6 +8,7 @@ from data_contracts.recipes.base import LayersRecipe, PointOptions
 class IndependentRecipe(LayersRecipe, PointOptions):
     """One network per target, all of one shape, trained side by side in one call.
 
-    Nothing is shared: the control that says where sharing helps a target and where it hurts."""
+    No weight is shared: the control that says where sharing helps a target and where it hurts.
+    All stop at the same epoch, and clip_norm takes their gradients together."""
 
     architecture: Literal["independent"]

@@ -44,12 +44,18 @@ class EpochMean(keras.callbacks.Callback):
         _put(self.model, self.mean)
 
 
+def _averaged(model: Any) -> list[Any]:
+    """Return the network's weights, and what else is trained beside it, each once."""
+    own = {id(v): v for v in (*model.network.weights, *model.trainable_weights)}
+    return list(own.values())
+
+
 def _taken(model: Any) -> list[Any]:
-    return [np.asarray(keras.ops.convert_to_numpy(v)) for v in model.network.variables]
+    return [np.asarray(keras.ops.convert_to_numpy(v)) for v in _averaged(model)]
 
 
 def _put(model: Any, values: list[Any]) -> None:
-    for variable, value in zip(model.network.variables, values, strict=True):
+    for variable, value in zip(_averaged(model), values, strict=True):
         variable.assign(np.asarray(value).astype(variable.dtype))
 
 
@@ -57,4 +63,9 @@ def averaging(recipe: "BaseRecipe") -> list[keras.callbacks.Callback]:
     """Return the callbacks that average as the recipe says; they come before early stopping."""
     if recipe.averaging == "ema":
         return [keras.callbacks.SwapEMAWeights(swap_on_epoch=True)]
-    return [EpochMean(recipe.epochs // 2)] if recipe.averaging == "swa" else []
+    return [EpochMean(first_epoch(recipe))] if recipe.averaging == "swa" else []
+
+
+def first_epoch(recipe: "BaseRecipe") -> int:
+    """Return the first epoch, from 0, whose weights may be kept: with `swa` that of the mean."""
+    return recipe.epochs // 2 if recipe.averaging == "swa" else 0

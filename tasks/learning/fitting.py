@@ -11,7 +11,7 @@ import keras
 import numpy as np
 import pyarrow as pa
 
-from tasks.learning.averaging import averaging
+from tasks.learning.averaging import averaging, first_epoch
 from tasks.learning.bundle import Bundle, Member
 from tasks.learning.errors import Diverged
 from tasks.learning.fit_preprocessing import fit_preprocessing
@@ -38,10 +38,18 @@ class Curve:
     loss: list[float]
     val_loss: list[float]
 
+    first: int = 0
+    """The first epoch, from 0, whose weights may be kept."""
+
     @property
     def best_epoch(self) -> int:
         """The epoch, from 1, whose weights were kept."""
-        return int(np.argmin(self.val_loss)) + 1
+        return int(np.argmin(self.val_loss[self.first :])) + self.first + 1
+
+    @property
+    def best_loss(self) -> float:
+        """The validation loss of the epoch whose weights were kept."""
+        return self.val_loss[self.best_epoch - 1]
 
 
 def fit(
@@ -120,7 +128,11 @@ def fit_network(
         jit_compile=True,
         steps_per_execution=min(steps, 32),
     )
-    stop = keras.callbacks.EarlyStopping(patience=recipe.patience, restore_best_weights=True)
+    stop = keras.callbacks.EarlyStopping(
+        patience=recipe.patience,
+        restore_best_weights=True,
+        start_from_epoch=first_epoch(recipe),
+    )
     own = [*averaging(recipe), stop, _Watch(on_epoch, stop)]
     if recipe.schedule == "plateau":
         patience = max(1, recipe.patience // 2)
@@ -140,7 +152,7 @@ def fit_network(
         callbacks=[*own, *callbacks],
         verbose=0,
     ).history
-    return trainee.network, Curve(history["loss"], history["val_loss"])
+    return trainee.network, Curve(history["loss"], history["val_loss"], first_epoch(recipe))
 
 
 class _Watch(keras.callbacks.Callback):
@@ -165,7 +177,8 @@ class _Watch(keras.callbacks.Callback):
     def _last_good(self, trainee: Trainee) -> keras.Model | None:
         """Return the network with its best epoch's weights, None where no epoch was good."""
         best = self.stop.best_weights
-        if best is None or not all(np.isfinite(w).all() for w in best):
+        # Keras keeps the first epoch's weights whatever its loss.
+        if best is None or not np.isfinite(self.stop.best):
             return None
         trainee.set_weights(best)
         return trainee.network

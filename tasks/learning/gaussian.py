@@ -20,7 +20,7 @@ LEAST_DEVIATION = 1e-3
 """The least deviation, in scaled units, of a target of which all targets before it are known."""
 LEAST_NOISE = 1e-2
 """The least deviation, in scaled units, of a target beside the directions it shares."""
-ROUNDING = 1e-6
+ROUNDING = 1e-7
 """The share, per target, by which variances grow before a factor is taken in float32: less, and
 rounding may leave a covariance of nearly dependent targets without one."""
 
@@ -102,7 +102,11 @@ def low_rank_nll(error: Any, observed: Any, deviations: Any, directions: Any) ->
     part = ops.cholesky(inner + grown[..., None] * ops.eye(rank, dtype="float32"))
     shared = ops.sum(scaled * white[..., None], axis=1)
     along = ops.solve_triangular(part, shared[..., None], lower=True)[..., 0]
-    square = ops.sum(ops.square(white), axis=-1) - ops.sum(ops.square(along), axis=-1)
+    # Not the squares' difference, which cancels: so the growth enters to second order alone.
+    turned = ops.transpose(part, (0, 2, 1))
+    shift = ops.solve_triangular(turned, along[..., None], lower=False)[..., 0]
+    rest = white - ops.sum(scaled * shift[:, None], axis=-1)
+    square = ops.sum(ops.square(rest), axis=-1) + ops.sum(ops.square(shift), axis=-1)
     determinant = ops.sum(ops.log(deviations), axis=-1) + ops.sum(ops.log(_diagonal(part)), axis=-1)
     return determinant + 0.5 * square + _constant(observed)
 
@@ -112,12 +116,11 @@ def cholesky(covariance: Values, what: str) -> Values:
 
     Raises NotPositiveDefinite, which says `what` the covariance is and its least eigenvalue.
     """
-    try:
-        return np.asarray(np.linalg.cholesky(covariance), np.float64)
-    except np.linalg.LinAlgError as fault:
-        finite = bool(np.isfinite(covariance).all())
-        least = float(np.linalg.eigvalsh(covariance)[0]) if finite else math.nan
-        raise NotPositiveDefinite(what, covariance.shape, least) from fault
+    finite = bool(np.isfinite(covariance).all())
+    least = float(np.linalg.eigvalsh(covariance)[0]) if finite else math.nan
+    if not least > 0:
+        raise NotPositiveDefinite(what, covariance.shape, least)
+    return np.asarray(np.linalg.cholesky(covariance), np.float64)
 
 
 def _constant(observed: Any) -> Any:

@@ -9,8 +9,10 @@ from keras import ops
 if TYPE_CHECKING:
     from data_contracts.recipes.base import BaseRecipe
 
-NOT_DECAYED = ["bias", "gamma", "beta", "scale", "frequency", "phase", "log_variance"]
+NOT_DECAYED = ["bias", "gamma", "beta", "scale", "frequency", "phase", "log_"]
 """Parts of the names of weights that no decay touches: all but kernels."""
+NOT_HIDDEN = r"^(?!.*(hidden|gate)_\d+/kernel$)"
+"""The paths of weights that are no kernel of a hidden layer."""
 WARM_UP, ONE_CYCLE_RISE = 0.05, 0.3
 ONE_CYCLE_START = 0.04
 """The step size that one_cycle starts from, as a share of its highest."""
@@ -82,10 +84,10 @@ def _sgd(options: dict[str, Any]) -> Any:
 
 
 def _muon(options: dict[str, Any]) -> Any:
-    # Muon is for hidden layers: first the inputs' and last the outputs' layer go by AdamW.
+    # Muon is for matrices of hidden layers: every other weight goes by AdamW.
     decay = options.pop("weight_decay", 0.0)
     return keras.optimizers.Muon(
-        weight_decay=decay, adam_weight_decay=decay, exclude_layers=["targets"], **options
+        weight_decay=decay, adam_weight_decay=decay, exclude_layers=[NOT_HIDDEN], **options
     )
 
 

@@ -42,10 +42,12 @@ def part_weights(kind: str, layout: Layout, parts: int) -> Values:
 def _variances(layout: Layout) -> Values:
     """Return the variance of each scaled target over the train rows; 1 where none is seen."""
     out = np.ones(layout.targets)
-    for i, values in enumerate(layout.train.targets.T):
-        seen = values[~np.isnan(values)]
-        if seen.size:
-            out[i] = float(np.var(seen, dtype=np.float64))
+    weight = layout.train.weight.astype(np.float64)
+    for i, values in enumerate(layout.train.targets.T.astype(np.float64)):
+        seen = ~np.isnan(values) & (weight > 0)
+        if seen.any():
+            mean = np.average(values[seen], weights=weight[seen])
+            out[i] = np.average((values[seen] - mean) ** 2, weights=weight[seen])
     return out
 
 
@@ -63,14 +65,16 @@ class GradNorm(keras.callbacks.Callback):
         draw = np.random.default_rng(seed)
         rows = draw.permutation(len(train.inputs))[:SAMPLE_ROWS]
         self.inputs, self.targets = train.inputs[rows], train.targets[rows]
+        self.weight = train.weight[rows][:, None] / max(train.weight[rows].mean(), 1e-12)
         self.kernel, self.gradients = kernel, gradients
         self.first: Values | None = None
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Move the weights."""
-        losses = np.asarray(keras.ops.convert_to_numpy(self._losses()), np.float64)
+        found = np.asarray(keras.ops.convert_to_numpy(self._losses()), np.float64)
+        losses = np.maximum(found, 1e-12)
         if self.first is None:
-            self.first = np.maximum(losses, 1e-12)
+            self.first = losses
         slopes = self.gradients(self._losses, self.kernel)
         weights = np.asarray(keras.ops.convert_to_numpy(self.model.part_weights), np.float64)
         norms = weights * np.linalg.norm(slopes.reshape(len(slopes), -1), axis=1)
@@ -84,10 +88,19 @@ class GradNorm(keras.callbacks.Callback):
         """Return the mean loss of each part on the sample."""
         model: Trainee = self.model
         output = model.network(self.inputs, training=False)
-        return keras.ops.mean(model.losses_of(self.inputs, self.targets, output, True), axis=0)
+        losses = model.losses_of(self.inputs, self.targets, output, True)
+        return keras.ops.mean(losses * self.weight, axis=0)
 
 
 def shared_kernel(network: keras.Model) -> Any:
-    """Return the kernel of the last hidden layer that all targets share."""
+    """Return the kernel of the last hidden layer that all targets share.
+
+    Raises ValueError where no layer is named as one.
+    """
     hidden = [layer for layer in network.layers if layer.name.startswith("hidden_")]
+    if not hidden:
+        raise ValueError(
+            "target_weights: gradnorm needs the last layer that all targets share to be named "
+            f"hidden_<number>; the layers are {', '.join(n.name for n in network.layers)}"
+        )
     return hidden[-1].kernel

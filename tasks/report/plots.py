@@ -29,7 +29,7 @@ PERIODS = 60
 """The most periods that a residual plot is divided into."""
 
 
-def learning_curves(curves: list[dict[str, list[float]]]) -> str | None:
+def learning_curves(curves: list[dict[str, Any]]) -> str | None:
     """Return the members' train and validation losses by epoch; None where there are none."""
     curves = [c for c in curves if c["loss"] and c["val_loss"]]
     if not curves:
@@ -40,7 +40,8 @@ def learning_curves(curves: list[dict[str, list[float]]]) -> str | None:
         names = ("train", "validation", "best epoch") if i == 0 else (None, None, None)
         axes.plot(epochs, curve["loss"], color=ORANGE, ls=(0, (4, 2)), lw=1.4, label=names[0])
         axes.plot(epochs, curve["val_loss"], color=BLUE, lw=1.6, label=names[1])
-        best = int(np.argmin(curve["val_loss"]))
+        first = int(curve.get("first", 0))
+        best = first + int(np.argmin(curve["val_loss"][first:]))
         axes.plot(best + 1, curve["val_loss"][best], "o", color=BLUE, ms=7, mfc="white", mew=1.8,
                   zorder=4, label=names[2])  # fmt: skip
     if len(curves) == 1:
@@ -52,7 +53,7 @@ def learning_curves(curves: list[dict[str, list[float]]]) -> str | None:
     return _svg(figure)
 
 
-def _loss_scale(axes: "Axes", curves: list[dict[str, list[float]]]) -> None:
+def _loss_scale(axes: "Axes", curves: list[dict[str, Any]]) -> None:
     from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, StrMethodFormatter
 
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))

@@ -66,7 +66,7 @@ class CvaeTrainee(Trainee):
     What is raised is a lower bound of the targets' log density, by weighing several latent
     vectors of a row by their importance (Burda, Grosse & Salakhutdinov 2016, arXiv 1509.00519):
     with one, Sohn's bound, the decoder smears what lies between two modes. Validation takes the
-    same bound with noise that is the same each time.
+    same bound, with beta 1, and noise that is the same each time.
     """
 
     def __init__(
