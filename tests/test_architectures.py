@@ -48,7 +48,7 @@ OPTIONS: dict[str, list[dict[str, Any]]] = {
     "ensemble": [{"members": 3}, {"members": 2, "loss": "gaussian_nll", "label_embedding": 2}],
     "joint_gaussian": [{}, {"covariance": "low_rank", "rank": 1}],
     "deep_gp": [{"features": 32}],
-    "cvae": [{"latent": 2, "coder_width": 8}],
+    "cvae": [{"latent": 2, "coder_width": 8, "codes": 1}],
     "mixture": [{"components": 3}],
     "quantile": [{}, {"levels": [0.1, 0.5, 0.9]}],
 }

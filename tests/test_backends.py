@@ -12,10 +12,11 @@ ROOT = Path(__file__).parents[1]
 CORE = {
     "test_losses": "",
     "test_outputs": "",
-    "test_training_options": "optimizer or weigh or breaks or gradnorm or gradients",
-    "test_architectures": "not same_seed",
+    "test_training_options": "optimizer or breaks or gradnorm or gradients",
+    "test_architectures": "gradient or half or another_process",
+    "test_joint_gaussian": "likelihood or gradient",
 }
-"""The files, and which of their tests: those left out differ in nothing that a backend does."""
+"""The files, and which of their tests: the ones that see most of a backend, since all take long."""
 
 
 @pytest.mark.parametrize("name", CORE)

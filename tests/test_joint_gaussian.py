@@ -11,7 +11,7 @@ from tasks.learning.errors import NotPositiveDefinite
 from tasks.learning.fitting import fit_network
 from tasks.learning.gaussian import cholesky
 from tasks.learning.networks import architecture
-from tasks.learning.networks.joint_gaussian import JointLikelihood
+from tasks.learning.networks.joint_gaussian import JointLikelihood, rank_of
 from tasks.learning.shards import Arrays
 from tests.builders import plain_layout, small_contract
 from tests.test_losses import gradient_of
@@ -95,7 +95,8 @@ def test_samples_go_together_as_the_truth_does(
     missing: float, covariance: str, truth: np.ndarray, within: float
 ) -> None:
     recipe = {"architecture": "joint_gaussian", "covariance": covariance, "rank": 1}
-    recipe |= {"hidden": [32], "epochs": 30, "batch_size": 128, "learning_rate": 5e-3}
+    recipe |= {"hidden": [16, 16], "activation": "tanh", "epochs": 60, "batch_size": 128}
+    recipe |= {"learning_rate": 5e-3, "schedule": "cosine", "averaging": "ema"}
     contract = small_contract(recipe=recipe)
     train, validation = problem(truth, 4000, 0, missing), problem(truth, 1000, 1, missing)
     layout = plain_layout(train)
@@ -118,3 +119,40 @@ def test_samples_go_together_as_the_truth_does(
 def test_a_covariance_that_is_none_is_told_with_its_least_eigenvalue() -> None:
     with pytest.raises(NotPositiveDefinite, match=r"the covariance of x.*-1"):
         cholesky(np.array([[1.0, 2.0], [2.0, 1.0]]), "the covariance of x")
+
+
+def test_a_covariance_with_a_value_that_is_no_number_is_told() -> None:
+    with pytest.raises(NotPositiveDefinite, match="x: .*came a value that is no number"):
+        cholesky(np.array([[1.0, np.nan], [np.nan, 1.0]]), "the covariance of x")
+
+
+@pytest.mark.parametrize("targets", [6, 50])
+def test_targets_that_say_nearly_the_same_have_a_loss_and_a_gradient(targets: int) -> None:
+    draw = np.random.default_rng(0)
+    factor = np.broadcast_to(10 * np.abs(draw.normal(size=(8, targets, 1))), (8, targets, targets))
+    factor = np.where(np.eye(targets), -30.0, factor)
+    raw = np.zeros((8, targets * (targets + 3) // 2), np.float32)
+    rows, columns = np.tril_indices(targets)
+    raw[:, targets:] = factor[:, rows, columns]
+    truth = draw.normal(size=(8, targets)).astype(np.float32)
+    truth[:4][draw.random((4, targets)) < 0.3] = np.nan
+    likelihood = JointLikelihood(targets, None)
+    assert np.isfinite(ops.convert_to_numpy(likelihood(truth, ops.array(raw), True))).all()
+    slope = gradient_of(lambda output: ops.sum(likelihood(truth, output, True)), raw)
+    assert np.isfinite(slope).all()
+
+
+@pytest.mark.parametrize(
+    ("options", "targets", "rank"),
+    [
+        ({}, 50, None),
+        ({}, 51, 8),
+        ({"covariance": "full"}, 51, None),
+        ({"covariance": "low_rank"}, 3, 3),
+    ],
+)
+def test_the_covariance_is_full_up_to_fifty_targets(
+    options: dict[str, Any], targets: int, rank: int | None
+) -> None:
+    recipe: Any = small_contract(recipe={"architecture": "joint_gaussian"} | options).recipe
+    assert rank_of(recipe, targets) == rank

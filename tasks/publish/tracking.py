@@ -78,7 +78,8 @@ def _record(
 def _metrics(verdict: Verdict, candidate: Path) -> list[tuple[str, float, int]]:
     found: list[tuple[str, float, int]] = []
     for i, curve in enumerate(json.loads((candidate / "curves.json").read_text("utf-8"))):
-        for name, values in curve.items():
+        for name in ("loss", "val_loss"):
+            values = curve[name]
             key = name if i == 0 else f"member_{i}.{name}"
             found += [(key, value, epoch) for epoch, value in enumerate(values, 1)]
     for score in verdict.scores.scores:
