@@ -122,7 +122,7 @@ def test_a_covariance_that_is_none_is_told_with_its_least_eigenvalue() -> None:
 
 
 def test_a_covariance_with_a_value_that_is_no_number_is_told() -> None:
-    with pytest.raises(NotPositiveDefinite, match="x: .*came a value that is no number"):
+    with pytest.raises(NotPositiveDefinite, match=r"x: .*came a value that is no number"):
         cholesky(np.array([[1.0, np.nan], [np.nan, 1.0]]), "the covariance of x")
 
 
