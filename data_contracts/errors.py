@@ -29,6 +29,7 @@ _WORDS = {
     "too_long": "a list of at most {max_length}",
     "greater_than": "a number above {gt:g}",
     "greater_than_equal": "a number of {ge:g} or more",
+    "multiple_of": "a multiple of {multiple_of:g}",
     "less_than": "a number below {lt:g}",
     "less_than_equal": "a number of {le:g} or less",
 }
