@@ -20,6 +20,7 @@ from tasks.learning.predictions import Predictions, combine
 from tasks.learning.scores import errors
 from tasks.learning.shards import Arrays
 from tasks.learning.tables import numbers
+from tasks.train import keep_last_good
 from tests.builders import plain_layout, small_contract, small_rows
 from tests.walk import surroundings
 
@@ -239,3 +240,16 @@ def test_r2_is_undefined_where_the_truth_does_not_vary() -> None:
 def test_no_common_row_is_told() -> None:
     with pytest.raises(ValueError, match="no row"):
         errors(np.array([np.nan]), np.array([1.0]))
+
+
+def test_what_was_last_good_is_kept_and_the_fault_says_where(tmp_path: Path) -> None:
+    bundle, _ = fit(small_contract(), small_rows(), small_rows(seed=5))
+    fault = Diverged(3, (9, "b"), bundle.members[0].network, good_epoch=2)
+    assert keep_last_good(small_contract(), fault) is fault  # It never was good: nothing to keep.
+    assert not list(tmp_path.rglob("*.keras"))
+    fault.member = bundle.members[0]
+    words = str(keep_last_good(small_contract(), fault))
+    assert "the loss of b is no number at step 9, in epoch 3" in words
+    folder = Path(words.partition("The weights of epoch 2, the last good ones, are in ")[2])
+    rows = small_rows(seed=2)
+    np.testing.assert_array_equal(load_bundle(folder).predict(rows).mean, bundle.predict(rows).mean)
