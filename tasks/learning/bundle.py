@@ -40,17 +40,19 @@ class Member:
         """Return predictions in units for raw rows (Arrow or pandas). Raises ValueError."""
         inputs = self.preprocessing.encode(rows)
         if not len(inputs):  # Keras cannot predict nothing.
-            return Predictions(self.preprocessing.targets, np.empty((0, self._count)))
+            targets = self.preprocessing.targets
+            return Predictions(targets, np.empty((0, len(targets))))
         kind = architecture(self.architecture)
         # A mean of what is bent or limited is not the bent or limited mean.
-        inner = draws or (0 if self.preprocessing.affine and self.limits.idle else INNER_DRAWS)
+        inner = draws or (0 if self.exact else INNER_DRAWS)
         random = np.random.default_rng(seed)
         answer = kind.answer(self.network, inputs, self.settings, inner, random)
         return _Units(self, rows).predictions(answer, asked=draws > 0)
 
     @property
-    def _count(self) -> int:
-        return len(self.preprocessing.targets)
+    def exact(self) -> bool:
+        """Whether a mean in scaled space is the mean in units."""
+        return self.preprocessing.affine and self.limits.idle
 
 
 @dataclass(frozen=True)
@@ -69,14 +71,13 @@ class _Units:
 
     def _mean(self, answer: Answer, samples: Any) -> tuple[Any, Any]:
         """Return the mean and the deviation, over members or samples where there are any."""
-        exact = self.member.preprocessing.affine and self.member.limits.idle
         spread = None if answer.spread is None else self._spread(answer.mean, answer.spread)
         if answer.members is not None:
             members = self._held(answer.members)
             among = members.std(axis=1)
             whole = among if spread is None else np.hypot(among, spread)
             return self._within(members.mean(axis=1)), whole
-        if samples is not None and not exact and answer.quantiles is None:
+        if samples is not None and not self.member.exact and answer.quantiles is None:
             return self._within(samples.mean(axis=1)), samples.std(axis=1)
         return self._held(answer.mean), spread
 

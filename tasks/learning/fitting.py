@@ -37,7 +37,6 @@ class Curve:
 
     loss: list[float]
     val_loss: list[float]
-
     first: int = 0
     """The first epoch, from 0, whose weights may be kept."""
 

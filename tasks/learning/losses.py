@@ -8,8 +8,11 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
 from keras import ops
+from numpy.typing import NDArray
 
+Values = NDArray[np.float64]
 HUBER_DELTA = 1.0
 SPREAD_LOSSES = ("gaussian_nll", "crps")
 """Losses of a mean and a deviation: the network has a second output for the deviation."""
@@ -58,6 +61,24 @@ def gaussian_crps(error: Any, spread: Any) -> Any:
 def to_spread(raw: Any) -> Any:
     """Return the deviation, positive, that a raw output stands for."""
     return ops.softplus(raw) + LEAST_SPREAD
+
+
+def spread_of(raw: Values) -> Values:
+    """Return what `to_spread` does of a network's answer, in float64."""
+    spread: Values = np.logaddexp(0.0, raw) + LEAST_SPREAD
+    return spread
+
+
+def gaussian_cells(truth: Any, means: Any, raw: Any) -> Any:
+    """Return the negative log density of each cell under a Gaussian of a raw deviation.
+
+    Shapes broadcast. A missing cell is 0, and so is its gradient.
+    """
+    observed = ops.logical_not(ops.isnan(truth))
+    # With an error of 0 and a deviation of 1 a missing cell has a log density of 0.
+    error = ops.where(observed, means - ops.where(observed, truth, 0.0), 0.0)
+    spread = ops.where(observed, to_spread(raw), 1.0)
+    return gaussian_nll(error, spread) + ops.where(observed, 0.5 * math.log(2 * math.pi), 0.0)
 
 
 POINT_LOSSES: dict[str, Callable[[Any], Any]] = {

@@ -14,7 +14,7 @@ from keras import ops
 
 from tasks.learning.architecture import Architecture, Inputs, run_network, shared_noise
 from tasks.learning.layout import Layout
-from tasks.learning.losses import LEAST_SPREAD, to_spread
+from tasks.learning.losses import gaussian_cells, spread_of, to_spread
 from tasks.learning.networks.trunk import penalty, trunk
 from tasks.learning.predictions import Answer, Values
 from tasks.learning.trainee import Trainee
@@ -28,7 +28,6 @@ VALIDATION_CODES = 16
 """Latent vectors that a validation row's likelihood is estimated from."""
 PAIRS = 131072
 """Pairs of a row and a latent vector that are decoded at a time, to bound the memory."""
-LOG_TWO_PI = math.log(2 * math.pi)
 
 
 def decoded(truth: Any, output: Any) -> Any:
@@ -37,11 +36,7 @@ def decoded(truth: Any, output: Any) -> Any:
     The output is (rows, 2 * targets): means, then raw deviations. A missing cell adds nothing.
     """
     means, raw = ops.split(ops.cast(output, "float32"), 2, axis=-1)
-    observed = ops.logical_not(ops.isnan(truth))
-    error = ops.where(observed, means - ops.where(observed, truth, 0.0), 0.0)
-    spread = ops.where(observed, to_spread(raw), 1.0)
-    cells = ops.log(spread) + 0.5 * ops.square(error / spread)
-    return -ops.sum(cells + ops.where(observed, 0.5 * LOG_TWO_PI, 0.0), axis=-1)
+    return -ops.sum(gaussian_cells(truth, means, raw), axis=-1)
 
 
 class Reconstruction:
@@ -181,6 +176,6 @@ def _decode(
         np.tile(codes.astype(np.float32), (len(inputs), 1)),
     ]
     raw = run_network(network, pairs).reshape(len(inputs), len(codes), 2, -1)
-    means, spreads = raw[:, :, 0], np.logaddexp(0.0, raw[:, :, 1]) + LEAST_SPREAD
+    means, spreads = raw[:, :, 0], spread_of(raw[:, :, 1])
     spread = np.sqrt((spreads**2).mean(axis=1) + means.var(axis=1))
     return means.mean(axis=1), spread, means[:, drawn] + spreads[:, drawn] * noise

@@ -3,7 +3,6 @@
 Source: Bishop 1994, Mixture density networks (Aston University, NCRG/94/004).
 """
 
-import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +12,7 @@ from keras import ops
 
 from tasks.learning.architecture import Architecture, Inputs, run_network, shared_noise
 from tasks.learning.layout import Layout
-from tasks.learning.losses import LEAST_SPREAD, to_spread
+from tasks.learning.losses import gaussian_cells, spread_of
 from tasks.learning.networks.trunk import trunk
 from tasks.learning.predictions import Answer, Values
 
@@ -41,16 +40,11 @@ class MixtureLikelihood:
         output = ops.cast(output, "float32")
         count, shape = self.components, (-1, self.components, self.targets)
         means, raw = ops.split(output[:, count:], 2, axis=-1)
-        observed = ops.logical_not(ops.isnan(truth))[:, None]
-        known = ops.where(observed, truth[:, None], 0.0)
-        # With an error of 0 and a deviation of 1 a missing cell has a log density of 0.
-        error = ops.where(observed, ops.reshape(means, shape) - known, 0.0)
-        spread = ops.where(observed, to_spread(ops.reshape(raw, shape)), 1.0)
-        cells = ops.log(spread) + 0.5 * ops.square(error / spread)
-        cells = cells + ops.where(observed, 0.5 * math.log(2 * math.pi), 0.0)
+        cells = gaussian_cells(truth[:, None], ops.reshape(means, shape), ops.reshape(raw, shape))
         joint = ops.log_softmax(output[:, :count], axis=-1) - ops.sum(cells, axis=-1)
         likelihood = ops.logsumexp(joint, axis=-1, keepdims=True)
-        return ops.where(ops.any(observed, axis=-1), -likelihood / self.targets, 0.0)
+        observed = ops.logical_not(ops.isnan(truth))
+        return ops.where(ops.any(observed, axis=-1, keepdims=True), -likelihood / self.targets, 0.0)
 
 
 class Mixture(Architecture):
@@ -97,7 +91,7 @@ def _read(raw: Values, components: int) -> tuple[Values, Values, Values]:
     weight = np.exp(logits - logits.max(axis=1, keepdims=True))
     weight /= weight.sum(axis=1, keepdims=True)
     rest = raw[:, components:].reshape(len(raw), 2, components, -1)
-    return weight, rest[:, 0], np.logaddexp(0.0, rest[:, 1]) + LEAST_SPREAD
+    return weight, rest[:, 0], spread_of(rest[:, 1])
 
 
 def draw_joint(

@@ -8,7 +8,7 @@ import numpy as np
 
 from tasks.learning.architecture import Architecture, Inputs, run_network, shared_noise
 from tasks.learning.layout import Layout
-from tasks.learning.losses import LEAST_SPREAD, TargetLosses
+from tasks.learning.losses import TargetLosses, spread_of
 from tasks.learning.networks.outputs import deviations, losses_by_target, point_objective
 from tasks.learning.predictions import Answer
 
@@ -43,7 +43,7 @@ class PointArchitecture(Architecture):
         spread = None
         if own:
             spread = np.full(points.shape, np.nan)
-            spread[..., own] = np.logaddexp(0.0, raw[..., settings["targets"] :]) + LEAST_SPREAD
+            spread[..., own] = spread_of(raw[..., settings["targets"] :])
         if points.ndim == 3:
             within = None if spread is None else np.sqrt((spread**2).mean(axis=1))
             return Answer(points.mean(axis=1), within, members=points)
