@@ -11,6 +11,7 @@ import numpy as np
 from tasks.learning.fitting import fit_network
 from tasks.learning.networks import architecture
 from tasks.learning.predictions import Answer
+from tasks.learning.scores import crps_samples, energy_score
 from tasks.learning.shards import Arrays
 from tests.builders import plain_layout, small_contract
 
@@ -66,19 +67,11 @@ def shares(samples: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:
 MODES = (np.array([1.0, -1.0]), np.array([-1.0, 1.0]))
 
 
-def energy_score(samples: np.ndarray, truth: np.ndarray) -> float:
-    """Return the mean energy score (Gneiting & Raftery 2007): of one target, it is the CRPS."""
-    near = np.linalg.norm(samples - truth[:, None], axis=-1).mean()
-    count = samples.shape[1]
-    apart = np.linalg.norm(samples[:, :, None] - samples[:, None], axis=-1).sum(axis=(1, 2))
-    return float(near - 0.5 * apart.mean() / (count * (count - 1)))
-
-
 def scores(samples: np.ndarray) -> np.ndarray:
     """Return the CRPS of each target and the energy score of both."""
     truth = TEST.targets
-    crps = [energy_score(samples[..., [i]], truth[:, [i]]) for i in range(2)]
-    return np.array([*crps, energy_score(samples, truth)])
+    crps = [crps_samples(truth[:, i], samples[..., i]) for i in range(2)]
+    return np.array([*crps, energy_score(truth, samples)])
 
 
 def gaussian_scores() -> np.ndarray:
