@@ -8,6 +8,7 @@ from data_contracts.constraint_agreement import constraint_disagreements
 from data_contracts.gate import ConstraintsRule
 from data_contracts.learning_agreement import learning_disagreements
 from data_contracts.section import Refusal, did_you_mean
+from data_contracts.source import iso
 from data_contracts.split import TimeSplit
 
 if TYPE_CHECKING:
@@ -39,6 +40,10 @@ def _key(contract: "Contract") -> Iterator[Refusal]:
 def _time(contract: "Contract") -> Iterator[Refusal]:
     if isinstance(contract.split, TimeSplit) and contract.time is None:
         yield Refusal(("time",), "a column, since the split is by time", None)
+    elif contract.source.as_of is not None and contract.time is None:
+        expected = "nothing, since the contract names no time column"
+        hint = "name the column that says when a row was observed: time: COLUMN"
+        yield Refusal(("source", "as_of"), expected, iso(contract.source.as_of), hint)
 
 
 def _features(contract: "Contract") -> Iterator[Refusal]:

@@ -43,8 +43,10 @@ class Training(Section):
     """auto takes a GPU where the framework sees one."""
     precision: Literal["float32"] = "float32"
     """The numbers that the network computes in."""
-    engine: Literal["process"] = "process"
-    """Where training runs: a process of its own on this machine."""
+    engine: Literal["auto", "process", "pool"] = "auto"
+    """Where training runs. process: a process of its own on this machine. pool: a run of its
+    own on the work pool `gpu`. auto: the pool, for runs on a worker while a worker of the pool
+    is online."""
 
 
 class Tuning(Section):
@@ -75,3 +77,5 @@ class Schedule(Section):
     """Minute, hour, day of month, month, day of week."""
     timezone: Timezone = "UTC"
     """An IANA name such as America/New_York."""
+    overlap: Literal["skip", "wait"] = "skip"
+    """What becomes of a run that is due while another of this dataset still goes on."""

@@ -2,6 +2,7 @@
 
 In: a contract, a Candidate and its Shards. Out: Scores with `predictions.parquet`. The models
 see raw rows through the same bundle that is published, so what is scored is what will answer.
+As of a day, the champion's place is taken by the newest version that is as old as that.
 """
 
 from collections.abc import Callable
@@ -14,6 +15,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from data_contracts.contract import Contract
+from data_contracts.source import iso
 from tasks.baselines import persistence, ridge, train_mean
 from tasks.control import CONTROL, control_contract
 from tasks.counting import count_broken
@@ -25,7 +27,7 @@ from tasks.learning.shards import read_shard
 from tasks.learning.tables import numbers
 from tasks.orchestration import stage_task, table
 from tasks.records import Candidate, ConstraintCount, Score, Scores, Shards
-from tasks.registry import Version, bundle_folder, opponent
+from tasks.registry import Version, bundle_folder, opponent, opponent_as_of
 from tasks.stage import Stage
 from tasks.storage import root_storage
 
@@ -197,6 +199,7 @@ def evaluate_candidate(
         constraints=tuple(broken),
         champion=champion,
         champion_note=note,
+        as_of=iso(contract.source.as_of) if contract.source.as_of else None,
     )
 
 
@@ -235,6 +238,7 @@ def group_rows(contract: Contract, scores: Scores) -> list[dict[str, Any]]:
 def _reads(contract: Contract) -> Any:
     return [
         contract.registered_model,
+        contract.source.model_dump(mode="json", include={"as_of"}),
         list(contract.target_columns),
         contract.present_columns,
         contract.row_weight,
@@ -249,8 +253,15 @@ STAGE = Stage("evaluate", "scores", Scores, __name__, _reads)
 
 def find(contract: Contract, candidate: Candidate) -> Scores | None:
     """Return the finished scores of a candidate against today's opponent, or None."""
-    rival = opponent(contract.registered_model, candidate.hash)
-    return STAGE.find(contract, *_inputs(candidate, rival))
+    return STAGE.find(contract, *_inputs(candidate, _rival(contract, candidate)))
+
+
+def _rival(contract: Contract, candidate: Candidate) -> Version | None:
+    """Return the registered version to compare with: today's champion, or that of its day."""
+    as_of = contract.source.as_of
+    if as_of is None:
+        return opponent(contract.registered_model, candidate.hash)
+    return opponent_as_of(contract.registered_model, candidate.hash, contract.dataset, as_of)
 
 
 def _inputs(candidate: Candidate, rival: Version | None) -> tuple[str, str]:
@@ -258,18 +269,23 @@ def _inputs(candidate: Candidate, rival: Version | None) -> tuple[str, str]:
     return candidate.hash, rival.identity if rival else ""
 
 
+def compare(contract: Contract, candidate: Candidate) -> Scores:
+    """Return the scores of a candidate against today's opponent, finished or made now."""
+    rival = _rival(contract, candidate)
+    champion = rival.version if rival else None
+    return STAGE.run(
+        contract,
+        *_inputs(candidate, rival),
+        work=lambda folder: evaluate_candidate(contract, candidate, champion, folder),
+    )
+
+
 @stage_task
 def evaluate(contract: Contract, candidate: Candidate, shards: Shards) -> Scores:
     """Score the candidate beside champion and baselines, and show the table."""
     if candidate.shards.hash != shards.hash:
         raise ValueError("the candidate was trained on other shards than these")
-    rival = opponent(contract.registered_model, candidate.hash)
-    champion = rival.version if rival else None
-    scores = STAGE.run(
-        contract,
-        *_inputs(candidate, rival),
-        work=lambda folder: evaluate_candidate(contract, candidate, champion, folder),
-    )
+    scores = compare(contract, candidate)
     table(f"{contract.dataset}-metrics", metric_rows(contract, scores), "Errors on the test rows")
     groups = group_rows(contract, scores)
     if groups:

@@ -1,7 +1,8 @@
 """Ingest: run the contract's query over its source and keep the rows as a snapshot.
 
 In: a contract. Out: a Snapshot with `rows.parquet`, the query's rows in order of the key, each
-numbered in `_row`. NaN becomes a missing value: the two mean the same here.
+numbered in `_row`. NaN becomes a missing value: the two mean the same here. With `source.as_of`,
+what was observed from then on is left out.
 Raises DataError where the source is missing, empty, unreadable or not what the query needs.
 """
 
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from data_contracts.contract import Contract
 from data_contracts.source import CsvSource
+from tasks.as_of import last_moment, none_left, row_condition, source_condition
 from tasks.database import columns, connect, literal, quoted
 from tasks.errors import DataError
 from tasks.orchestration import stage_task
@@ -47,11 +49,12 @@ def take_snapshot(contract: Contract, source: Path, folder: Path) -> Snapshot:
     reader = _reader(contract, source)
     with connect([source]) as database:
         try:
-            database.execute(f"CREATE VIEW source AS SELECT * FROM {reader}")
-            order = _order(database, contract)
-            rows = f"SELECT * FROM ({_query(contract)}) ORDER BY {order}"
-            stream = database.sql(rows).to_arrow_reader(BATCH_ROWS)
+            have = _open(database, contract, reader)
+            stream = database.sql(_rows(database, contract, have)).to_arrow_reader(BATCH_ROWS)
             count, types = _write(stream, folder / "rows.parquet")
+            last = last_moment(contract, have)
+            if last is not None and count == 0:
+                raise none_left(contract, last, *_span(database, contract, reader))
         except (duckdb.BinderException, duckdb.CatalogException) as error:
             raise _misfit(database, source, error) from None
         except duckdb.ConversionException as error:
@@ -77,10 +80,35 @@ def _query(contract: Contract) -> str:
     return f"{query.rstrip().removesuffix(';')}\n"
 
 
-def _order(database: "duckdb.DuckDBPyConnection", contract: Contract) -> str:
-    """Return the key columns, those that the query really has: validation names the rest."""
-    have = {row[0] for row in database.execute(f"DESCRIBE ({_query(contract)})").fetchall()}
-    return columns([c for c in contract.key if c in have]) or "ALL"
+def _open(database: "duckdb.DuckDBPyConnection", contract: Contract, reader: str) -> dict[str, str]:
+    """Make the view `source`, cut as of the contract's day; return its columns' types."""
+    database.execute(f"CREATE OR REPLACE VIEW source AS SELECT * FROM {reader}")
+    have = _types(database, "source")
+    condition = source_condition(contract, have)
+    database.execute(f"CREATE OR REPLACE VIEW source AS SELECT * FROM {reader} WHERE {condition}")
+    return have
+
+
+def _types(database: "duckdb.DuckDBPyConnection", table: str) -> dict[str, str]:
+    """Return the columns of a table or of a query in brackets, each with its DuckDB type."""
+    return {row[0]: row[1] for row in database.execute(f"DESCRIBE {table}").fetchall()}
+
+
+def _rows(database: "duckdb.DuckDBPyConnection", contract: Contract, source: dict[str, str]) -> str:
+    """Return SQL for the rows to keep, in order of the key columns that the query really has:
+    validation names the rest. `source` holds the source's columns."""
+    have = _types(database, f"({_query(contract)})")
+    order = columns([c for c in contract.key if c in have]) or "ALL"
+    condition = row_condition(contract, source, have)
+    return f"SELECT * FROM ({_query(contract)}) WHERE {condition} ORDER BY {order}"
+
+
+def _span(database: "duckdb.DuckDBPyConnection", contract: Contract, reader: str) -> Any:
+    """Return the first and the last time of all rows that there are now, as text."""
+    database.execute(f"CREATE OR REPLACE VIEW source AS SELECT * FROM {reader}")
+    time = quoted(contract.time or "")
+    found = f"SELECT min({time})::VARCHAR, max({time})::VARCHAR FROM ({_query(contract)})"
+    return database.execute(found).fetchone()
 
 
 RESERVED = ("_row", "_reasons")
@@ -143,7 +171,9 @@ def _first_line(error: Exception) -> str:
 def _reads(contract: Contract) -> Any:
     """The source but for its path: a file that moves is the same file."""
     source = contract.source.model_dump(mode="json", exclude={"path", "name"})
-    return [source, contract.key]
+    split = contract.split.model_dump(mode="json")
+    cut = [contract.time, split, list(contract.target_columns)] if contract.source.as_of else None
+    return [source, contract.key, cut]
 
 
 STAGE = Stage("ingest", "snapshots", Snapshot, __name__, _reads)

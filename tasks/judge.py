@@ -103,11 +103,14 @@ def _champion(
     The whole is the geometric mean of the critical targets' ratios, which has no unit. Without
     it, a loss within the margin each night would add up.
     """
-    words = f"{rule.metric} at most {rule.margin:.0%} above the champion's"
+    named = scores.opponent
+    rival = f"the {named}" if named == "champion" else named
+    words = f"{rule.metric} at most {rule.margin:.0%} above {rival}'s"
     both = ("champion", "candidate")
     shared = [t for t in targets if None not in {scores.of(m, t, rule.metric) for m in both}]
     if not shared:
-        reason = scores.champion_note or "there is no champion yet"
+        none = f"no version is as old as {scores.as_of}" if scores.as_of else "there is no champion"
+        reason = scores.champion_note or f"{none} yet"
         return [_ruling(contract, words, "all", True, None, None, reason, blocks=False)]
     rulings = []
     logs = []
@@ -119,13 +122,13 @@ def _champion(
         if contract.target_columns[target].tier == "critical":
             logs.append(math.log(max(ratio, TINY)))
         limit = other * (1 + rule.margin)
-        reason = f"{value:.4g} {unit}, champion {other:.4g} {unit} ({ratio - 1:+.1%})"
+        reason = f"{value:.4g} {unit}, {named} {other:.4g} {unit} ({ratio - 1:+.1%})"
         rulings.append(_ruling(contract, words, target, value <= limit, value, limit, reason))
     if not logs:
         return rulings
     whole = math.exp(sum(logs) / len(logs))
-    words = f"{rule.metric} below the champion's on the whole"
-    reason = f"the geometric mean of the targets' ratios to the champion is {whole:.4f}"
+    words = f"{rule.metric} below {rival}'s on the whole"
+    reason = f"the geometric mean of the targets' ratios to {rival} is {whole:.4f}"
     return [*rulings, _ruling(contract, words, "all", whole < 1, whole, 1.0, reason)]
 
 

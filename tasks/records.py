@@ -160,6 +160,9 @@ class Scores(Record):
     """Per fold, model and constraint that names a target."""
     champion: str | None = None
     """The registry version that the candidate was compared with."""
+    as_of: str | None = None
+    """The day or moment that the run was made as of, in ISO 8601: the champion was then not
+    today's, but the newest version as old as that. None: now."""
     champion_note: str = ""
     """Why a champion could not be compared, where there is one that could not."""
 
@@ -185,6 +188,11 @@ class Scores(Record):
             return None
         power = 2 if metric == "rmse" else 1
         return math.pow(sum(v**power for v in known) / len(known), 1 / power)
+
+    @property
+    def opponent(self) -> str:
+        """What it was compared with, in words: as of a day that is no champion but a version."""
+        return f"version {self.champion}" if self.as_of and self.champion else "champion"
 
     @property
     def models(self) -> tuple[str, ...]:
@@ -236,9 +244,18 @@ class Publication(Record):
     """MLflow's id of the run that holds parameters, metrics and artifacts."""
 
     @property
+    def as_of(self) -> str | None:
+        """The day or moment that the run was made as of, in ISO 8601; None: now."""
+        return self.verdict.scores.as_of
+
+    @property
     def summary(self) -> str:
         if self.version is None:
-            return f"nothing published; recorded as MLflow run {self.tracking_run[:8]}"
+            recorded = f"recorded as MLflow run {self.tracking_run[:8]}"
+            return f"nothing {'kept' if self.as_of else 'published'}; {recorded}"
+        if self.as_of:
+            kept = f"{self.model} kept as version {self.version}, as of {self.as_of}"
+            return f"{kept}; the champion stays"
         return f"{self.model} version {self.version}, alias champion"
 
 

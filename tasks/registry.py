@@ -6,11 +6,13 @@ MLFLOW_TRACKING_URI and MLFLOW_REGISTRY_URI name servers instead.
 
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from data_contracts.source import moment
 from tasks.storage import local_home
 
 if TYPE_CHECKING:
@@ -22,6 +24,11 @@ CANDIDATE_TAG = "polycast.candidate"
 OPPONENT_TAG = "polycast.opponent"
 VERDICT_TAG = "polycast.verdict"
 COMPLETE_TAG = "polycast.complete"
+DATASET_TAG = "polycast.dataset"
+AS_OF_TAG = "polycast.as_of"
+"""The day or moment that a version was made as of; a version that was published has none."""
+UNTIL_TAG = "polycast.data_until"
+"""The time of the last row that a version was made from, in ISO 8601, in UTC."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +44,21 @@ class Version:
         """What tells it from every other version, in this registry and in others: a number
         starts again where a registry does."""
         return f"{self.tags.get(CANDIDATE_TAG) or tracking_address()}#{self.version}"
+
+    @property
+    def until(self) -> datetime | None:
+        """The time of the last row that it was made from, None where that is not known."""
+        tag = self.tags.get(UNTIL_TAG)
+        return moment(tag) if tag else None
+
+    def as_old_as(self, when: datetime, dataset: str) -> bool:
+        """Say whether it could have been there then: made as of that day or before for the
+        dataset, or published from rows that all lie before it."""
+        if self.tags.get(COMPLETE_TAG) != "true" or self.until is None:
+            return False
+        if AS_OF_TAG in self.tags:
+            return self.tags.get(DATASET_TAG) == dataset and moment(self.tags[AS_OF_TAG]) <= when
+        return self.until < when
 
 
 def tracking_address() -> str:
@@ -114,6 +136,50 @@ def opponent(model: str, candidate: str) -> Version | None:
         return None
     found = client().get_model_version(model, number)
     return Version(model, str(found.version), dict(found.tags))
+
+
+def opponent_as_of(model: str, candidate: str, dataset: str, when: datetime) -> Version | None:
+    """Return the version that a candidate made as of a moment is compared with, or None.
+
+    That is the one with the latest rows among those as old as that, and of several such ones
+    the newest; never one of this very candidate.
+    """
+    if _never_used():
+        return None
+    wanted = f"name = '{model}'"
+    found = [
+        v
+        for v in versions(client(), wanted)
+        if v.as_old_as(when, dataset) and v.tags.get(CANDIDATE_TAG) != candidate
+    ]
+    return max(found, key=lambda v: (v.until or when, int(v.version)), default=None)
+
+
+def versions(registry: "MlflowClient", wanted: str) -> Iterator[Version]:
+    """Yield all registered versions that an MLflow filter finds."""
+    token = None
+    while True:
+        page = registry.search_model_versions(wanted, page_token=token)
+        for found in page:
+            yield Version(str(found.name), str(found.version), dict(found.tags))
+        token = page.token
+        if not token:
+            return
+
+
+def exists(model: str, version: str) -> bool:
+    """Say whether a version is registered still."""
+    from mlflow.exceptions import MlflowException
+
+    if _never_used():
+        return False
+    try:
+        client().get_model_version(model, version)
+    except MlflowException as error:
+        if error.error_code == "RESOURCE_DOES_NOT_EXIST":
+            return False
+        raise
+    return True
 
 
 def bundle_folder(model: str, version: str) -> Path:

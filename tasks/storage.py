@@ -14,7 +14,7 @@ import socket
 import tempfile
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from functools import cache, cached_property
 from pathlib import Path
@@ -149,6 +149,11 @@ class Storage:
         for folder in dead:
             if folder.name != current:
                 shutil.rmtree(folder, ignore_errors=True)
+
+    def forget(self, place: str) -> None:
+        """Make a place incomplete: what is there is done again when it is next asked for."""
+        with suppress(FileNotFoundError):
+            self.fs.rm_file(f"{self.path}/{place}/{MANIFEST}")
 
     def fetch(self, place: str) -> Path:
         """Return a local folder with a place's files, verified against their checksums.

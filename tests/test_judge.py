@@ -129,6 +129,27 @@ def test_the_first_candidate_has_no_champion_to_beat() -> None:
     assert verdict.rulings[0].reason == "there is no champion yet"
 
 
+def as_of(found: Scores, champion: str | None) -> Scores:
+    return found.model_copy(update={"as_of": "2013-06-01", "champion": champion})
+
+
+def test_as_of_a_day_the_version_compared_with_is_named_and_not_called_champion() -> None:
+    found = as_of(scores(candidate=(1.03, 0.5), champion=(1.0, 1.0)), "7")
+    verdict = judged(CHAMPION, found)
+    assert verdict.outcome == "fail"
+    assert only(verdict, "a").rule == "rmse at most 2% above version 7's"
+    assert only(verdict, "a").reason == "1.03 K, version 7 1 K (+3.0%)"
+    assert only(verdict, "all").rule == "rmse below version 7's on the whole"
+    assert only(verdict, "all").reason.endswith("ratios to version 7 is 0.7176")
+
+
+def test_as_of_a_day_with_no_version_as_old_the_baselines_decide_alone() -> None:
+    verdict = judged(CHAMPION, as_of(scores(candidate=(1.0, 1.0)), None))
+    assert verdict.outcome == "pass"
+    assert verdict.rulings[0].rule == "rmse at most 2% above the champion's"
+    assert verdict.rulings[0].reason == "no version is as old as 2013-06-01 yet"
+
+
 def test_a_tie_with_the_champion_does_not_promote() -> None:
     found = scores(candidate=(1.0, 2.0), champion=(1.0, 2.0))
     assert judged(CHAMPION, found).outcome == "fail"

@@ -2,7 +2,8 @@
 
 In: a contract, a Candidate and its Verdict. Out: a Publication. Every step looks whether it has
 been done already, so a run that was killed goes on where it stopped; the alias `champion` moves
-last, and only to a version whose files are all there.
+last, and only to a version whose files are all there. A candidate made as of a day is kept as a
+version too, so that history can be loaded; no alias ever moves for one.
 Raises ChampionMoved when another run became champion since the candidate was compared.
 """
 
@@ -16,6 +17,7 @@ from data_contracts.contract import Contract
 from data_contracts.recipes.brought import brought_by
 from tasks import registry
 from tasks.orchestration import markdown, stage_task
+from tasks.publish.tags import version_tags
 from tasks.publish.tracking import track
 from tasks.records import Candidate, Publication, Verdict
 from tasks.stage import Stage
@@ -32,14 +34,15 @@ class ChampionMoved(Exception):
 
 
 def publish_verdict(contract: Contract, candidate: Candidate, verdict: Verdict) -> Publication:
-    """Record the verdict in MLflow; on pass register a version and move the alias."""
+    """Record the verdict in MLflow; on pass register a version and, now, move the alias."""
     storage = root_storage()
     client = registry.client()
     run = track(contract, verdict, storage, client)
     number = None
     if verdict.outcome == "pass":
         number = _version(contract, candidate, verdict, storage, client, run)
-        _move_champion(contract, verdict, client, number)
+        if verdict.scores.as_of is None:
+            _move_champion(contract, verdict, client, number)
     return Publication(
         verdict=verdict, model=contract.registered_model, version=number, tracking_run=run
     )
@@ -53,7 +56,11 @@ def _version(
     client: "MlflowClient",
     run: str,
 ) -> str:
-    """Return the candidate's complete registered version; it is made where there is none."""
+    """Return the candidate's complete registered version; it is made where there is none.
+
+    One made as of a day and one that is published are never the same, though the candidate may
+    be: where no row was left out.
+    """
     from mlflow.exceptions import MlflowException
 
     model = contract.registered_model
@@ -63,15 +70,13 @@ def _version(
         if error.error_code != "RESOURCE_ALREADY_EXISTS":
             raise
     wanted = f"name = '{model}' AND tags.`{registry.CANDIDATE_TAG}` = '{candidate.hash}'"
-    for found in client.search_model_versions(wanted):
+    for found in registry.versions(client, wanted):
+        if found.tags.get(registry.AS_OF_TAG) != verdict.scores.as_of:
+            continue
         if found.tags.get(registry.COMPLETE_TAG) == "true":
-            return str(found.version)
-        client.delete_model_version(model, str(found.version))
-    tags = {
-        registry.CANDIDATE_TAG: candidate.hash,
-        registry.OPPONENT_TAG: verdict.scores.champion or "",
-        registry.VERDICT_TAG: verdict.hash,
-    }
+            return found.version
+        client.delete_model_version(model, found.version)
+    tags = version_tags(contract, verdict, storage)
     source = _log_model(contract, candidate, storage, run)
     made = client.create_model_version(model, source, run_id=run, tags=tags)
     client.set_model_version_tag(model, str(made.version), registry.COMPLETE_TAG, "true")
@@ -145,6 +150,8 @@ def stands(publication: Publication) -> bool:
     """Say whether the registry still is as the publication left it."""
     if publication.version is None:
         return True
+    if publication.as_of is not None:
+        return registry.exists(publication.model, publication.version)
     current = registry.champion(publication.model)
     return current is not None and current.version == publication.version
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from data_contracts.contract import Contract
 from tasks.environment import environment
 from tasks.records import Verdict
-from tasks.registry import VERDICT_TAG, artifact_folder
+from tasks.registry import AS_OF_TAG, VERDICT_TAG, artifact_folder
 from tasks.storage import Storage
 
 if TYPE_CHECKING:
@@ -57,6 +57,8 @@ def _record(
         "polycast.source": snapshot.source,
         "polycast.contract": contract.dataset,
     }
+    if verdict.scores.as_of is not None:
+        tags[AS_OF_TAG] = verdict.scores.as_of
     run = client.create_run(
         experiment, run_name=f"{contract.dataset}-{candidate.hash[:8]}", tags=tags
     )

@@ -33,6 +33,7 @@ def write_run(contract: Contract, publication: Publication, run_id: str, folder:
     scores = storage.fetch(records["evaluate"].place)
     candidate = storage.fetch(records["train"].place)
     ended = datetime.now(UTC)
+    as_of = f" --as-of {publication.as_of}" if publication.as_of else ""
     sources = ReportSources(
         predictions=scores / "predictions.parquet",
         curves=candidate / "curves.json",
@@ -46,7 +47,7 @@ def write_run(contract: Contract, publication: Publication, run_id: str, folder:
             "shards": storage.address(records["preprocess"].place, "splits.parquet"),
             "MLflow run": publication.tracking_run,
         },
-        reproduce=f"polycast retrain {contract.dataset}",
+        reproduce=f"polycast retrain {contract.dataset}{as_of}",
     )
     write_report(contract, publication, sources, folder / "report.html")
     (folder / "contract.json").write_text(contract.model_dump_json(indent=1), "utf-8")

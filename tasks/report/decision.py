@@ -48,6 +48,9 @@ def sentence(publication: Publication) -> tuple[str, str]:
     """Return the verdict's word and what follows from it, the two halves of one sentence."""
     verdict = publication.verdict
     before = verdict.scores.champion
+    if publication.version is not None and publication.as_of:
+        kept = f"{publication.model} version {publication.version} is kept"
+        return _word(verdict), f"{kept}, as of {publication.as_of}; the champion stays."
     if publication.version is not None:
         place = f" in place of version {before}" if before else ", its first champion"
         if before == publication.version:

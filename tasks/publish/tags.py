@@ -1,0 +1,35 @@
+"""The tags of a registered version: what it was made of, and how far its data reach."""
+
+from pathlib import Path
+
+from data_contracts.contract import Contract
+from data_contracts.source import iso, moment
+from tasks import registry
+from tasks.database import connect, literal, quoted
+from tasks.records import Verdict
+from tasks.storage import Storage
+
+
+def version_tags(contract: Contract, verdict: Verdict, storage: Storage) -> dict[str, str]:
+    """Return the tags of the version that a verdict lets pass, without that of completeness."""
+    candidate = verdict.scores.candidate
+    tags = {
+        registry.CANDIDATE_TAG: candidate.hash,
+        registry.OPPONENT_TAG: verdict.scores.champion or "",
+        registry.VERDICT_TAG: verdict.hash,
+        registry.DATASET_TAG: contract.dataset,
+    }
+    if verdict.scores.as_of is not None:
+        tags[registry.AS_OF_TAG] = verdict.scores.as_of
+    if contract.time is not None:
+        rows = storage.fetch(candidate.shards.checked.snapshot.place) / "rows.parquet"
+        tags[registry.UNTIL_TAG] = last_time(rows, contract.time)
+    return tags
+
+
+def last_time(rows: Path, column: str) -> str:
+    """Return the latest time in a column of a snapshot, in ISO 8601, in UTC."""
+    query = f"SELECT make_timestamp(max(epoch_us({quoted(column)}))) FROM "
+    with connect([rows]) as database:
+        found = database.execute(query + f"read_parquet({literal(str(rows))})").fetchall()
+    return iso(moment(found[0][0]))
