@@ -10,6 +10,7 @@ import logging
 import os
 import socket
 import subprocess
+import sys
 import time
 import tomllib
 import urllib.request
@@ -61,6 +62,21 @@ def prefect_home() -> Path:
     folder = local_home() / "prefect"
     folder.mkdir(exist_ok=True)
     return folder
+
+
+def team_server() -> str | None:
+    """Use the configured server or that of `polycast up`; return its address where it is known.
+
+    Raises ServerFault where there is neither: a temporary one would be gone with this process.
+    """
+    configure()
+    if not configured() and not running():
+        raise ServerFault(
+            "no Prefect server is known here: start `polycast up` in this folder, or set "
+            "PREFECT_API_URL to the address of one, such as http://127.0.0.1:4200/api"
+        )
+    with prefect_server() as address:
+        return address
 
 
 @contextmanager
@@ -130,7 +146,17 @@ def _temporary() -> Iterator[str]:
     with guarded([*command, *options], log, environment) as process:
         address = f"http://{HOST}:{port}/api"
         wait_for(process, f"{address}/health", log)
-        yield address
+        try:
+            yield address
+        finally:
+            _send_logs()
+
+
+def _send_logs() -> None:
+    """Send what the log still holds: without its server, it would try for a minute at exit."""
+    handlers = sys.modules.get("prefect.logging.handlers")
+    if handlers is not None:
+        handlers.APILogHandler().flush()
 
 
 def wait_for(process: "subprocess.Popen[bytes]", address: str, log: Path) -> None:
