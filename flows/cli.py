@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -11,10 +12,7 @@ import typer
 
 if TYPE_CHECKING:
     from data_contracts.contract import Contract
-    from tasks.records import Run
 
-BLOCKED = 3
-"""The exit code of a verdict that blocks; flows/explain.py has those of errors."""
 WRONG_USAGE = 2
 SHOWN_RUNS = 10
 
@@ -36,14 +34,12 @@ app = typer.Typer(
     5 waits for approval.""",
 )
 
-Dataset = Annotated[
-    str,
-    typer.Argument(
-        metavar="DATASET",
-        help="A contract's name, looked for in ./data_contracts and then among the shipped "
-        "ones, or the path of a YAML file.",
-    ),
-]
+_DATASET = typer.Argument(
+    metavar="DATASET",
+    help="A contract's name, looked for in ./data_contracts and then among the shipped "
+    "ones, or the path of a YAML file.",
+)
+Dataset = Annotated[str, _DATASET]
 Changes = Annotated[
     list[str] | None,
     typer.Option(
@@ -55,7 +51,41 @@ Changes = Annotated[
 
 
 @app.command()
-def retrain(dataset: Dataset, changes: Changes = None) -> None:
+def retrain(
+    dataset: Annotated[str | None, _DATASET] = None,
+    changes: Changes = None,
+    from_stage: Annotated[
+        str | None,
+        typer.Option(
+            "--from",
+            metavar="STAGE",
+            help="Do this stage and all later ones again, though nothing has changed.",
+        ),
+    ] = None,
+    as_of: Annotated[
+        datetime | None,
+        typer.Option(
+            formats=["%Y-%m-%d"],
+            help="Retrain as if on this day: later rows are left out, and the champion stays.",
+        ),
+    ] = None,
+    every: Annotated[
+        bool, typer.Option("--all", help="Retrain every dataset; one's failure stops no other.")
+    ] = False,
+    where: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="tag=TAG",
+            help="Retrain the datasets that fit, such as tag=weather. Repeatable.",
+        ),
+    ] = None,
+    parallel: Annotated[
+        int, typer.Option(min=1, help="How many datasets are retrained at once.")
+    ] = 1,
+    remote: Annotated[
+        bool, typer.Option(help="Let the workers of the Prefect server do it, and follow it here.")
+    ] = False,
+) -> None:
     """Retrain a dataset, and publish the new model if the gate lets it pass.
 
     Work that is finished is not done again: a second run on the same data and contract says
@@ -63,18 +93,24 @@ def retrain(dataset: Dataset, changes: Changes = None) -> None:
 
     For example: `polycast retrain nyc_weather --set recipe.epochs=5`
     """
+    from flows.names import STAGES
+
+    if from_stage is not None and from_stage not in STAGES:
+        raise _ended(f"--from {from_stage}: expected one of {', '.join(STAGES)}", WRONG_USAGE)
+    if bool(dataset) + every + bool(where) != 1:
+        raise _ended("expected one of DATASET, --all and --where", WRONG_USAGE)
+    day = as_of.date() if as_of else None
     with faults():
-        contract, overrides = _contract(dataset, changes)
-        from flows.server import configure
+        from flows import terminal
 
-        configure()
-        from flows.plan import finished
-
-        run = finished(contract)
-        fresh = run is None
-        run = run or _run_retrain(dataset, overrides, contract.dataset)
-        _show(contract, run, fresh)
-        raise typer.Exit(0 if run.publication.version else BLOCKED)
+        wish = terminal.Wish(changes or [], day, from_stage)
+        if dataset is None:
+            code = terminal.retrain_fleet(where or [], wish, parallel, remote)
+        elif remote:
+            code = terminal.retrain_remotely(dataset, wish)
+        else:
+            code = terminal.retrain_here(dataset, wish)
+        raise typer.Exit(code)
 
 
 @app.command()
@@ -86,8 +122,9 @@ def check(dataset: Dataset, changes: Changes = None) -> None:
     with faults():
         contract, overrides = _contract(dataset, changes)
         from flows.server import prefect_server
+        from flows.terminal import live
 
-        with _live(), prefect_server():
+        with live(), prefect_server():
             from prefect import tags
 
             from flows.check import check as flow
@@ -159,6 +196,7 @@ def show(dataset: Dataset) -> None:
         from rich.console import Console
 
         from flows.display import look_next, run_table
+        from flows.terminal import links
         from tasks.registry import champion
         from tasks.runs import runs
 
@@ -172,7 +210,7 @@ def show(dataset: Dataset) -> None:
             console.print(f"No runs yet: polycast retrain {dataset}")
             return
         console.print(run_table(found))
-        look_next(console, _links(found[0]))
+        look_next(console, links(found[0]))
 
 
 @app.command()
@@ -187,12 +225,68 @@ def schema() -> None:
 def up(
     prefect_port: Annotated[int, typer.Option(help="The Prefect UI's port.")] = 4200,
     mlflow_port: Annotated[int, typer.Option(help="The MLflow UI's port.")] = 5000,
+    retrains: Annotated[
+        int | None,
+        typer.Option(min=1, help="How many retrains may run at once; one per core by default."),
+    ] = None,
+    gpus: Annotated[
+        int | None,
+        typer.Option(min=0, help="How many GPU workers to start; one per GPU by default."),
+    ] = None,
 ) -> None:
-    """Start the Prefect UI and the MLflow UI over .polycast/, on loopback, until Ctrl-C."""
+    """Start all that a team needs on this machine, on loopback, until Ctrl-C.
+
+    That is the Prefect server and UI, the MLflow UI, a CPU worker, a worker per GPU, and every
+    contract's deployment with its schedule on. Contracts that change are registered again.
+    """
     with faults():
         from flows.up import serve
 
-        serve(prefect_port, mlflow_port)
+        serve(prefect_port, mlflow_port, retrains, gpus)
+
+
+@app.command()
+def doctor() -> None:
+    """Say what is wrong with this installation, and how to mend it.
+
+    Exit code 0 when a retrain would work here, 1 when not. Notes are of what a retrain does not
+    need, such as a GPU or a running server.
+    """
+    with faults():
+        from rich.console import Console
+
+        from flows.doctor import diagnose
+
+        raise typer.Exit(0 if diagnose(Console(highlight=False)) else 1)
+
+
+@app.command()
+def deploy(
+    show_only: Annotated[
+        bool, typer.Option("--print", help="Print the deployments as YAML; register nothing.")
+    ] = False,
+) -> None:
+    """Register every contract's deployments, the work pools and the automations.
+
+    They go to the Prefect server of PREFECT_API_URL, or to that of `polycast up`, which does this
+    by itself.
+    """
+    with faults():
+        from flows.deploying import deploy as register
+        from flows.deploying import printed
+        from flows.server import team_server
+
+        if show_only:
+            print(printed(), end="")
+            return
+        team_server()
+        deployed = register()
+        from rich.console import Console
+
+        from flows.display import show_deployed
+
+        show_deployed(Console(highlight=False), deployed.schedules, deployed.unusable)
+        raise typer.Exit(WRONG_USAGE if deployed.unusable else 0)
 
 
 def main() -> None:
@@ -229,67 +323,6 @@ def _contract(dataset: str, changes: list[str] | None) -> "tuple[Contract, list[
 
     overrides = changes or []
     return load_contract(dataset, overrides), overrides
-
-
-@contextmanager
-def _live() -> Iterator[None]:
-    from flows.console import clear, open_console
-
-    open_console()
-    try:
-        yield
-    finally:
-        clear()
-
-
-def _run_retrain(dataset: str, overrides: list[str], name: str) -> "Run":
-    from flows.server import prefect_server
-
-    with _live(), prefect_server():
-        from prefect import tags
-
-        from flows.retrain import retrain as flow
-
-        with tags(name):
-            return flow(dataset, overrides)
-
-
-def _show(contract: "Contract", run: "Run", fresh: bool) -> None:
-    from rich.console import Console
-
-    from flows.display import look_next, show_run
-
-    console = Console(highlight=False)
-    if fresh:
-        show_run(console, contract, run, _links(run))
-    elif run.publication.version:
-        console.print(
-            f"[bold green]Already up to date[/]: {run.publication.summary}, from run {run.id}",
-            soft_wrap=True,
-        )
-        look_next(console, _links(run))
-    else:
-        console.print(f"[bold red]Still blocked[/], as in run {run.id}: nothing has changed since")
-        show_run(console, contract, run, _links(run))
-
-
-def _links(run: "Run") -> dict[str, str]:
-    from flows.server import running
-    from tasks.storage import root_storage
-
-    storage = root_storage()
-    checked = run.publication.verdict.scores.candidate.shards.checked
-    links = {
-        "report": storage.address(run.place, "report.html"),
-        "data docs": storage.address(checked.place, "data_docs/index.html"),
-    }
-    up = running()
-    if up:
-        links["Prefect UI"] = f"{up['prefect']}/runs/flow-run/{run.flow_run}"
-        links["MLflow UI"] = f"{up['mlflow']}/#/models/{run.publication.model}"
-    else:
-        links["UIs"] = "polycast up   (Prefect and MLflow, over the same folder)"
-    return links
 
 
 if __name__ == "__main__":

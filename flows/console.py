@@ -24,12 +24,12 @@ from tasks.storage import local_home
 VARIABLE = "POLYCAST_CONSOLE"
 
 
-def open_console() -> None:
-    """Draw this process' news, and that of the processes which it starts.
+def open_console(draw: bool = True) -> None:
+    """Draw this process' news, and that of the processes which it starts, unless told not to.
 
     What native libraries write to standard error goes to a file: they cannot be asked not to.
     """
-    os.environ[VARIABLE] = "1"
+    os.environ[VARIABLE] = "1" if draw else "0"
     sys.stderr = os.fdopen(os.dup(2), "w", buffering=1)
     log = os.open(local_home() / "native.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
     os.dup2(log, 2)

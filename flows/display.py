@@ -1,5 +1,6 @@
 """What the terminal shows of contracts, runs and verdicts."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from rich import box
@@ -8,7 +9,8 @@ from rich.table import Table
 from rich.text import Text
 
 from data_contracts.contract import Contract
-from tasks.records import Ruling, Run, Scores, Verdict
+from flows.results import Result
+from tasks.records import Publication, Ruling, Run, Scores, Verdict
 
 
 def metric_table(contract: Contract, scores: Scores) -> Table:
@@ -18,7 +20,8 @@ def metric_table(contract: Contract, scores: Scores) -> Table:
     table = _table("RMSE on the test rows, in the target's unit")
     table.add_column("target", overflow="fold")  # where there is little room: no number is cut
     for model in ("candidate", *others):
-        table.add_column(model, justify="right", no_wrap=True)
+        heading = scores.opponent if model == "champion" else model
+        table.add_column(heading, justify="right", no_wrap=True)
     table.add_column("R²", justify="right", no_wrap=True)
     for name, target in contract.target_columns.items():
         values = {m: scores.of(m, name, "rmse") for m in ("candidate", *others)}
@@ -86,14 +89,21 @@ def show_run(console: Console, contract: Contract, run: Run, links: dict[str, st
     console.print()
     show_verdict(console, verdict)
     console.print()
-    if publication.version is None:
-        console.print("[bold red]Blocked[/]: nothing was published; the champion stays.")
-    else:
-        console.print(
-            f"[bold green]Published[/] {publication.model} version {publication.version}: "
-            f"[bold]models:/{publication.model}@champion[/]"
-        )
+    console.print(_outcome(publication), soft_wrap=True)
     look_next(console, links)
+
+
+def _outcome(publication: Publication) -> str:
+    """Return what became of the candidate, in rich's markup."""
+    model, number, as_of = publication.model, publication.version, publication.as_of
+    if number is None:
+        done = "kept" if as_of else "published"
+        return f"[bold red]Blocked[/]: nothing was {done}; the champion stays."
+    if as_of:
+        kept = f"[bold green]Kept[/] {model} version {number}, as of {as_of}"
+        return f"{kept}: [bold]models:/{model}/{number}[/]; the champion stays."
+    address = f"[bold]models:/{model}@champion[/]"
+    return f"[bold green]Published[/] {model} version {number}: {address}"
 
 
 def look_next(console: Console, links: dict[str, str]) -> None:
@@ -134,5 +144,53 @@ def run_table(runs: list[Run]) -> Table:
         verdict = run.publication.verdict
         failed = "; ".join(f"{r.target}: {r.rule}" for r in verdict.rulings if not r.passed)
         version = run.publication.version or "–"
-        table.add_row(run.id, run.outcome, version, failed or "none")
+        table.add_row(run.id, _outcome_word(run), version, failed or "none")
+    return table
+
+
+def _outcome_word(run: Run) -> str:
+    """Return a run's outcome in a word or, where it was made as of a day, with the day."""
+    as_of = run.publication.as_of
+    if as_of is None:
+        return run.outcome
+    return f"{'kept' if run.publication.version else run.outcome}, as of {as_of}"
+
+
+LISTED = 12
+"""Deployments that are listed by name; of more, the number is told."""
+
+
+def show_deployed(console: Console, schedules: dict[str, str], unusable: dict[str, str]) -> None:
+    """Print deployments with their schedules, and contracts that cannot be deployed."""
+    for name, when in list(schedules.items())[:LISTED]:
+        console.print(Text.assemble(("✔", "green"), f" {name}   ", (when, "dim")))
+    if len(schedules) > LISTED:
+        console.print(f"  and {len(schedules) - LISTED} more deployments")
+    for dataset, fault in unusable.items():
+        console.print(f"[red]✘[/] {dataset} is not deployed: its contract cannot be used")
+        console.print(fault, style="dim", markup=False)
+
+
+def show_result(console: Console, result: Result) -> None:
+    """Print what came of one dataset of many."""
+    mark = ("✔", "green") if result.code == 0 else ("✘", "bold red")
+    took = f"{result.seconds:6.1f} s  " if result.seconds else "reused    "
+    line = Text.assemble(mark, " ", (result.dataset, "bold"), "  ", (took, "dim"), result.outcome)
+    console.print(line, soft_wrap=True)
+    if result.code:
+        console.print(f"    {result.said}", style="dim", markup=False, soft_wrap=True)
+
+
+def fleet_table(results: Sequence[Result]) -> Table:
+    """Return what came of many datasets, the gravest first."""
+    table = _table(f"{len(results)} datasets")
+    table.add_column("dataset", no_wrap=True)
+    table.add_column("outcome", no_wrap=True)
+    table.add_column("seconds", justify="right")
+    table.add_column("what happened", overflow="fold")
+    for r in sorted(results, key=lambda r: (r.code == 0, r.dataset)):
+        seconds = f"{r.seconds:.1f}" if r.seconds else "–"
+        first = " ".join(line.strip(" -") for line in r.said.splitlines()[:2])
+        style = "" if r.code == 0 else "red"
+        table.add_row(r.dataset, Text(r.outcome, style=style), seconds, Text(first))
     return table

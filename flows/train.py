@@ -17,6 +17,8 @@ from prefect.flow_engine import run_flow
 from prefect.runtime import flow_run
 
 from data_contracts.contract import Contract
+from flows.outcome import told
+from flows.worker import end_with_worker
 from tasks.contracts import read_contract, store_contract
 from tasks.preprocess import STAGE as PREPROCESS
 from tasks.records import Candidate, Shards
@@ -33,12 +35,15 @@ def _name() -> str:
 
 
 @flow(name="train", flow_run_name=_name, persist_result=False)
+@told
 def train(contract: str, shards: str) -> str:
     """Train on the shards at a place by the contract at a place; return the candidate's place.
 
-    contract: the place of a stored contract, relative to the storage root.
-    shards: the place of the shards, relative to the storage root.
+    Args:
+        contract: The place of a stored contract, relative to the storage root.
+        shards: The place of the shards, relative to the storage root.
     """
+    end_with_worker()
     terms = read_contract(contract)
     data = PREPROCESS.read(shards)
     if data is None:

@@ -9,7 +9,17 @@ import pytest
 from tests.walk import DATASET, polycast, surroundings, write_contract
 
 README = (Path(__file__).parents[1] / "README.md").read_text("utf-8")
-COMMANDS = ("retrain", "check", "contracts", "show", "schema", "up")
+COMMANDS = (
+    "retrain",
+    "check",
+    "contracts",
+    "show",
+    "recipes",
+    "schema",
+    "up",
+    "deploy",
+    "doctor",
+)
 
 
 def test_help_names_every_command_and_every_exit_code() -> None:

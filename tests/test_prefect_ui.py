@@ -42,15 +42,18 @@ def team(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Team]:
     folder = tmp_path_factory.mktemp("team")
     write_contract(folder)
     ports = [str(free_port()), str(free_port())]
-    words = ["up", "--prefect-port", ports[0], "--mlflow-port", ports[1]]
+    words = ["up", "--prefect-port", ports[0], "--mlflow-port", ports[1], "--gpus", "1"]
     up = subprocess.Popen(
         command(*words), cwd=folder, env=surroundings({}), stdout=subprocess.PIPE, text=True
     )
     assert up.stdout is not None
     try:
-        shown = "".join(up.stdout.readline() for _ in range(3))
-        assert "Runs report here" in shown
-        result = polycast(folder, "retrain", DATASET)
+        shown = []
+        while not shown or not shown[-1].startswith("Ready."):
+            shown.append(up.stdout.readline())
+            assert shown[-1], "".join(shown)
+        assert any(line.startswith(f"✔ retrain/{DATASET}") for line in shown)
+        result = polycast(folder, "retrain", DATASET, "--remote")
         assert result.returncode == 0, result.stdout + result.stderr
         yield Team(up, folder, *(f"http://127.0.0.1:{p}" for p in ports), result.stdout)
     finally:
@@ -91,12 +94,12 @@ def opened(address: str, profile: Path) -> str:
 
 
 def test_the_run_page_shows_the_run_and_its_stages_on_any_port(team: Team, tmp_path: Path) -> None:
-    address = re.search(r"Prefect UI +(http\S+/runs/flow-run/\S+)", team.output)
+    address = re.search(r"(http\S+/runs/flow-run/\S+)", team.output)
     assert address is not None, team.output
     assert address[1].startswith(team.prefect)
     shown = page(address[1], tmp_path, "7 Task runs")
     assert f"{DATASET}-20" in shown
-    assert "Completed" in shown
+    assert "Published" in shown
     assert "7 Task runs" in shown
 
 

@@ -1,0 +1,149 @@
+"""Hand training to whoever is to do it: a process here, or a run on the work pool `gpu`."""
+
+import logging
+import time
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+from data_contracts.contract import Contract
+from flows.deploying import GPU
+from flows.train import TrainingFailed, train_in_process
+from flows.worker import on_a_worker
+from tasks.contracts import store_contract
+from tasks.records import Candidate, Shards
+from tasks.train import STAGE
+
+if TYPE_CHECKING:
+    from prefect.client.schemas.objects import FlowRun, State
+
+DEPLOYMENT = "train/gpu"
+ATTEMPTS = 3
+"""How often training is started that crashed: its worker or its machine was gone."""
+LOOK = 1.0
+"""Seconds between looks at the run."""
+PATIENCE = 600.0
+"""Seconds that the Prefect server may be away while a run is waited for."""
+
+log = logging.getLogger("polycast")
+
+
+def train(contract: Contract, shards: Shards) -> Candidate:
+    """Return the trained candidate, from where the contract's `training.engine` says.
+
+    Raises TrainingFailed.
+    """
+    if STAGE.find(contract, shards.hash) is None and _engine(contract) == "pool":
+        return train_on_pool(contract, shards)
+    return train_in_process(contract, shards)
+
+
+def _engine(contract: Contract) -> str:
+    asked = contract.training.engine
+    if asked != "auto":
+        return asked
+    return "pool" if on_a_worker() and _pool_is_online() else "process"
+
+
+def _pool_is_online() -> bool:
+    from prefect.client.orchestration import get_client
+    from prefect.client.schemas.objects import WorkPoolStatus
+    from prefect.exceptions import ObjectNotFound
+
+    with get_client(sync_client=True) as client:
+        try:
+            client.read_deployment_by_name(DEPLOYMENT)
+            return bool(client.read_work_pool(GPU).status == WorkPoolStatus.READY)
+        except ObjectNotFound:
+            return False
+
+
+def train_on_pool(contract: Contract, shards: Shards) -> Candidate:
+    """Train as a run of its own on the pool, which gets references and no data.
+
+    A run that crashed is started again; one that a dead retrain left behind is waited for.
+    Raises TrainingFailed.
+    """
+    parameters = {"contract": store_contract(contract), "shards": shards.place}
+    state = None
+    for run in _attempts(contract, shards, parameters):
+        state = _wait(run.id)
+        candidate = STAGE.find(contract, shards.hash)
+        if candidate is not None:
+            return candidate
+        if not state.is_crashed():
+            break
+    said = (state.message or state.name) if state else "it was never started"
+    raise TrainingFailed(f"training on the work pool {GPU}: {said}")
+
+
+def _attempts(contract: Contract, shards: Shards, parameters: dict[str, str]) -> Any:
+    """Yield runs to wait for, each begun when the one before has crashed.
+
+    Their key is numbered, so that a retrain that is started again finds the run that the one
+    before it began, and begins one of its own only where that has ended.
+    """
+    place = STAGE.place(contract, shards.hash)
+    begun = number = 0
+    while begun < ATTEMPTS:
+        run = _begin(contract, parameters, f"{place}/{number}")
+        number += 1
+        if run.state is None or not run.state.is_final():
+            begun += 1
+            yield run
+
+
+def _begin(contract: Contract, parameters: dict[str, str], key: str) -> "FlowRun":
+    from prefect.deployments import run_deployment
+    from prefect.exceptions import ObjectNotFound
+
+    try:
+        run: Any = run_deployment(
+            DEPLOYMENT,
+            parameters=parameters,
+            idempotency_key=key,
+            flow_run_name=f"{contract.dataset}-train",
+            timeout=0,
+            tags=[contract.dataset, *contract.tags],
+        )
+    except ObjectNotFound:
+        raise TrainingFailed(
+            f"training.engine is pool, but {DEPLOYMENT} is not deployed: run `polycast deploy`, "
+            "and start a worker on the work pool gpu"
+        ) from None
+    found: FlowRun = run
+    log.info("training is run %s on the work pool %s", found.name, GPU)
+    return found
+
+
+def _wait(run: UUID) -> "State[Any]":
+    """Return the final state of a run. Raises TrainingFailed where the server stays away."""
+    import httpx
+    from prefect.client.orchestration import get_client
+
+    seen = time.monotonic()
+    while True:
+        try:
+            with get_client(sync_client=True) as client:
+                state = client.read_flow_run(run).state
+        except httpx.TransportError as error:
+            if time.monotonic() - seen > PATIENCE:
+                raise TrainingFailed(f"the Prefect server is away: {error}") from None
+            state = None
+        else:
+            seen = time.monotonic()
+        if state is not None and state.is_final():
+            return state
+        time.sleep(LOOK)
+
+
+def stop_training(flow: Any, flow_run: "FlowRun", state: "State[Any]") -> None:
+    """Cancel the training that a cancelled retrain has begun: no GPU works for nobody."""
+    from prefect.client.orchestration import get_client
+    from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterParentFlowRunId
+    from prefect.states import Cancelling
+
+    with get_client(sync_client=True) as client:
+        mine = FlowRunFilter(parent_flow_run_id=FlowRunFilterParentFlowRunId(any_=[flow_run.id]))
+        for child in client.read_flow_runs(flow_run_filter=mine):
+            if child.deployment_id and child.state and not child.state.is_final():
+                client.set_flow_run_state(child.id, Cancelling(), force=True)

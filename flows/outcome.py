@@ -1,0 +1,52 @@
+"""How a flow ends: a state whose name is the outcome, and whose message says why in words.
+
+Prefect by itself names every good end "Completed" and puts "Flow run encountered an exception"
+before every error. Lists of runs, notifications and `retrain --remote` read these states; who
+calls the flow still gets its record, or the exception itself.
+"""
+
+from collections.abc import Callable
+from functools import wraps
+from typing import Any, ParamSpec, TypeVar
+
+from prefect.states import Completed, Failed
+
+from flows.explain import explain
+from flows.names import BLOCKED, BREACH, KEPT, PUBLISHED
+from tasks.errors import Breach
+from tasks.records import Run
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def told(flow: Callable[P, R]) -> Callable[P, R]:
+    """Return the flow's function so that it ends in a state that tells its outcome."""
+
+    @wraps(flow)
+    def telling(*args: P.args, **kwargs: P.kwargs) -> R:
+        state: Any
+        try:
+            result = flow(*args, **kwargs)
+        except Exception as error:
+            name = BREACH if isinstance(error, Breach) else None
+            state = Failed(name=name, message=explain(error)[0], data=error)
+        else:
+            if not isinstance(result, Run):
+                return result
+            state = Completed(name=_name(result), message=message(result), data=result)
+        return state  # type: ignore[no-any-return]  # Prefect takes a state for an outcome
+
+    return telling
+
+
+def _name(run: Run) -> str:
+    if run.publication.version is None:
+        return BLOCKED
+    return KEPT if run.publication.as_of else PUBLISHED
+
+
+def message(run: Run) -> str:
+    """Return what became of the candidate, and the rulings that failed."""
+    failed = [r for r in run.publication.verdict.rulings if not r.passed]
+    return "\n".join([run.publication.summary, *(f"{r.target}: {r.reason}" for r in failed)])

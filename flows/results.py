@@ -1,0 +1,39 @@
+"""What came of each of many datasets. Imports nothing dear."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+UP_TO_DATE = "Up to date"
+CONTRACT = "Contract"
+BLOCKED_CODE = 3
+"""The exit code of a verdict that blocks; flows/explain.py has those of errors."""
+_GRAVITY = (0, BLOCKED_CODE, 4, 2, 1)
+"""Exit codes, the least grave first."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """What came of one dataset."""
+
+    dataset: str
+    outcome: str
+    """The name of the run's final state, or that nothing had to be done."""
+    said: str = ""
+    """The run's first line: what was published, or what broke."""
+    seconds: float = 0.0
+    code: int = 0
+    """The exit code that the dataset's own retrain would have."""
+
+
+def outcomes(results: Sequence[Result]) -> dict[str, int]:
+    """Return how many datasets came to each outcome, the most frequent first."""
+    return dict(Counter(r.outcome for r in results).most_common())
+
+
+def gravest(results: Sequence[Result]) -> int:
+    """Return the exit code of a fleet: the gravest of its datasets'.
+
+    From the least grave: 0 published or up to date, 3 blocked, 4 data, 2 contract, 1 a fault.
+    """
+    return max((r.code for r in results), key=_GRAVITY.index, default=0)

@@ -1,0 +1,162 @@
+"""Retrains as the terminal runs them: here, on the team's workers, or many datasets."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import date
+from typing import TYPE_CHECKING, Any
+
+from flows.results import BLOCKED_CODE
+
+if TYPE_CHECKING:
+    from data_contracts.contract import Contract
+    from tasks.records import Run
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What is asked of a retrain beside its dataset."""
+
+    overrides: list[str]
+    as_of: date | None = None
+    from_stage: Any = None
+    """One of flows.again.STAGES, or None."""
+
+    @property
+    def asked(self) -> list[str]:
+        """All changes to the contract."""
+        return [*self.overrides, *([f"source.as_of={self.as_of}"] if self.as_of else [])]
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """The flow's parameters, as JSON values."""
+        as_of = self.as_of.isoformat() if self.as_of else None
+        return {"overrides": self.overrides, "as_of": as_of, "from_stage": self.from_stage}
+
+
+def retrain_here(dataset: str, wish: Wish) -> int:
+    """Retrain in this process, show how it went, and return the exit code."""
+    from data_contracts.loading import load_contract
+    from flows.server import configure
+
+    contract = load_contract(dataset, wish.asked)
+    configure()
+    from flows.plan import finished
+
+    run = None if wish.from_stage else finished(contract)
+    fresh = run is None
+    run = run or _run(dataset, wish, contract.dataset)
+    _show(contract, run, fresh)
+    return 0 if run.publication.version else BLOCKED_CODE
+
+
+def retrain_remotely(dataset: str, wish: Wish) -> int:
+    """Retrain on the workers of the team's server, and return the exit code."""
+    from rich.console import Console
+
+    from flows.server import team_server
+
+    team_server()
+    from flows.remote import retrain_remotely as follow
+
+    return follow(dataset, wish.parameters, Console(highlight=False))
+
+
+def retrain_fleet(where: list[str], wish: Wish, parallel: int, remote: bool) -> int:
+    """Retrain every dataset that fits, show a summary, and return the exit code."""
+    from rich.console import Console
+
+    from flows.console import open_console
+    from flows.server import configure, prefect_server, team_server
+
+    team_server() if remote else configure()
+    from flows import fleet
+    from flows.display import fleet_table, show_result
+    from flows.results import Result, gravest
+
+    console = Console(highlight=False)
+    datasets, done = fleet.choose(where)
+    open_console(draw=False)
+
+    def tell(result: Result) -> None:
+        show_result(console, result)
+
+    for result in done:
+        tell(result)
+    if remote:
+        from flows.remote import retrain_all_remotely
+
+        done += retrain_all_remotely(datasets, wish.parameters, tell)
+    else:
+        done += (idle := [] if wish.from_stage else fleet.up_to_date(datasets, wish.asked, tell))
+        due = [d for d in datasets if d not in {r.dataset for r in idle}]
+        if due:
+            with prefect_server():
+                done += fleet.retrain_all(
+                    due, parallel, tell, wish.overrides, wish.as_of, wish.from_stage
+                )
+    console.print(fleet_table(done))
+    return gravest(done)
+
+
+def _run(dataset: str, wish: Wish, name: str) -> "Run":
+    from flows.server import prefect_server
+
+    with live(), prefect_server():
+        from prefect import tags
+
+        from flows.retrain import retrain as flow
+
+        with tags(name):
+            return flow(dataset, wish.overrides, wish.as_of, wish.from_stage)
+
+
+@contextmanager
+def live() -> Iterator[None]:
+    """Draw what goes on while the block runs."""
+    from flows.console import clear, open_console
+
+    open_console()
+    try:
+        yield
+    finally:
+        clear()
+
+
+def _show(contract: "Contract", run: "Run", fresh: bool) -> None:
+    from rich.console import Console
+
+    from flows.display import look_next, show_run
+
+    console = Console(highlight=False)
+    if fresh:
+        show_run(console, contract, run, links(run))
+    elif run.publication.version:
+        console.print(
+            f"[bold green]Already up to date[/]: {run.publication.summary}, from run {run.id}",
+            soft_wrap=True,
+        )
+        look_next(console, links(run))
+    else:
+        console.print(f"[bold red]Still blocked[/], as in run {run.id}: nothing has changed since")
+        show_run(console, contract, run, links(run))
+
+
+def links(run: "Run") -> dict[str, str]:
+    """Return where a run can be looked at, by name: files, and pages of servers that are up."""
+    from flows.server import running
+    from tasks.storage import root_storage
+
+    storage = root_storage()
+    checked = run.publication.verdict.scores.candidate.shards.checked
+    found = {
+        "report": storage.address(run.place, "report.html"),
+        "data docs": storage.address(checked.place, "data_docs/index.html"),
+    }
+    up = running()
+    if up:
+        found["Prefect UI"] = f"{up['prefect']}/runs/flow-run/{run.flow_run}"
+        found["MLflow UI"] = f"{up['mlflow']}/#/models/{run.publication.model}"
+    else:
+        found["UIs"] = "polycast up   (Prefect and MLflow, over the same folder)"
+    return found

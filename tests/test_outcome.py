@@ -1,0 +1,80 @@
+"""A flow's end says what came of it, in the state's name and first line."""
+
+from typing import Any
+
+import pytest
+
+from data_contracts.errors import UnknownDataset
+from flows.outcome import told
+from tasks.errors import Breach, DataError
+from tasks.records import Publication, Ruling, Run, Scores, Verdict
+from tests.builders import CANDIDATE
+
+
+def run_with(version: str | None, as_of: str | None = None) -> Run:
+    """Return the record of a run that published a version, or was blocked."""
+    ruling = Ruling(
+        rule="rmse below mean",
+        target="a",
+        passed=version is not None,
+        blocks=True,
+        value=2.0,
+        limit=1.0,
+        reason="2 K, mean 1 K",
+    )
+    scores = Scores(candidate=CANDIDATE, scores=(), as_of=as_of)
+    verdict = Verdict(scores=scores, outcome="pass" if version else "fail", rulings=(ruling,))
+    publication = Publication(verdict=verdict, model="small", version=version, tracking_run="1234")
+    outcome: Any = "published" if version else "blocked"
+    return Run(id="1", dataset="small", outcome=outcome, publication=publication)
+
+
+def ending(value: Any) -> Any:
+    """Return the state in which a flow ends that returns a value, or raises it."""
+
+    def flow() -> Any:
+        if isinstance(value, Exception):
+            raise value
+        return value
+
+    return told(flow)()
+
+
+@pytest.mark.parametrize(
+    ("run", "name"),
+    [
+        (run_with("3"), "Published"),
+        (run_with("3", as_of="2013-06-01"), "Kept"),
+        (run_with(None), "Blocked"),
+    ],
+)
+def test_a_run_ends_under_the_name_of_its_outcome(run: Run, name: str) -> None:
+    state = ending(run)
+    assert state.name == name
+    assert state.is_completed()
+    assert state.data is run
+
+
+def test_a_blocked_run_says_which_rulings_failed() -> None:
+    assert "a: 2 K, mean 1 K" in ending(run_with(None)).message
+
+
+def test_a_breach_says_what_is_broken_first() -> None:
+    state = ending(Breach(("temp is 1 to 2",), "docs.html"))
+    assert state.name == "Breach"
+    assert state.is_failed()
+    assert state.message.splitlines()[0] == "the data breaks an expectation:"
+
+
+@pytest.mark.parametrize(
+    "error", [DataError("the source of small is missing"), UnknownDataset("no contract is named x")]
+)
+def test_an_error_is_the_first_line_and_stays_the_exception(error: Exception) -> None:
+    state = ending(error)
+    assert state.name == "Failed"
+    assert state.message == str(error.args[0])
+    assert state.data is error
+
+
+def test_a_flow_that_returns_something_else_returns_it() -> None:
+    assert ending("candidates/small/1") == "candidates/small/1"
