@@ -206,11 +206,11 @@ def framework() -> Iterator[Finding]:
 
 def _gpu(backend: str, device: str) -> Finding:
     """Compare the device that the framework chose with what the machine has."""
-    from flows.team import gpus
+    from flows.team import machine_gpus
 
     if device != "cpu":
         return Finding("GPU", "fine", device)
-    there = gpus() or (["an NVIDIA GPU"] if Path("/dev/nvidia0").exists() else [])
+    there = machine_gpus() or (["an NVIDIA GPU"] if Path("/dev/nvidia0").exists() else [])
     if not there:
         return Finding("GPU", "note", "none here: training runs on the CPU")
     said = f"{there[0]} is here, but {backend} sees none: training runs on the CPU"

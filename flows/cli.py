@@ -82,6 +82,10 @@ def retrain(
     parallel: Annotated[
         int, typer.Option(min=1, help="How many datasets are retrained at once.")
     ] = 1,
+    gpus: Annotated[
+        float,
+        typer.Option(min=0, help="How many GPUs each dataset gets, with POLYCAST_ENGINE=ray."),
+    ] = 0,
     remote: Annotated[
         bool, typer.Option(help="Let the workers of the Prefect server do it, and follow it here.")
     ] = False,
@@ -105,7 +109,7 @@ def retrain(
 
         wish = terminal.Wish(changes or [], day, from_stage)
         if dataset is None:
-            code = terminal.retrain_fleet(where or [], wish, parallel, remote)
+            code = terminal.retrain_fleet(where or [], wish, parallel, gpus, remote)
         elif remote:
             code = terminal.retrain_remotely(dataset, wish)
         else:
@@ -279,8 +283,8 @@ def deploy(
         if show_only:
             print(printed(), end="")
             return
-        team_server()
-        deployed = register()
+        with team_server():
+            deployed = register()
         from rich.console import Console
 
         from flows.display import show_deployed

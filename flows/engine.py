@@ -6,9 +6,12 @@ that is started here for as long as it is needed) or the address of a cluster, s
 """
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from flows.server import HOST, ServerFault
+from flows.team import machine_gpus
 
 if TYPE_CHECKING:
     from prefect.task_runners import TaskRunner
@@ -44,19 +47,16 @@ def task_runner(parallel: int) -> "TaskRunner[Any]":
         raise ServerFault(
             f"{VARIABLE} is {name}, but {error.name} is not installed: pip install 'polycast[ray]'"
         ) from None
+    quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "error"}
     if name != "ray":
-        return _typed(RayTaskRunner(address=name))
-    return _typed(
-        RayTaskRunner(
-            init_kwargs={
-                "num_cpus": parallel,
-                "include_dashboard": False,
-                "log_to_driver": False,
-                "logging_level": "error",
-                "_node_ip_address": HOST,
-            }
-        )
-    )
+        return _typed(RayTaskRunner(address=name, init_kwargs=quiet))
+    here = {
+        "num_cpus": parallel,
+        "num_gpus": len(machine_gpus()),
+        "include_dashboard": False,
+        "_node_ip_address": HOST,
+    }
+    return _typed(RayTaskRunner(init_kwargs=quiet | here))
 
 
 def _typed(runner: "TaskRunner[Any]") -> "TaskRunner[Any]":
@@ -64,25 +64,21 @@ def _typed(runner: "TaskRunner[Any]") -> "TaskRunner[Any]":
     return runner
 
 
-def gpus_for_each(task: Any, gpus: float) -> Any:
-    """Return a task that asks the engine for that many GPUs each time it runs.
+@contextmanager
+def asking(gpus: float) -> Iterator[None]:
+    """Have all that is submitted within the block get so many GPUs each, and see no others.
 
-    Ray gives a run GPUs of its own and shows it no others; local processes share what there is.
+    Raises ServerFault where the engine cannot give them: local processes share what there is, and
+    a cluster of this machine has no more than the machine.
     """
-    if engine() == "local" or not gpus:
-        return task
+    if not gpus:
+        yield
+        return
+    if engine() == "local":
+        raise ServerFault(f"GPUs for each run are given out by Ray alone: set {VARIABLE}=ray")
+    if engine() == "ray" and gpus > (there := len(machine_gpus())):
+        raise ServerFault(f"{gpus:g} GPUs are asked for each run, and this machine has {there}")
     from prefect_ray.context import remote_options
 
-    return _Asking(task, remote_options, {"num_gpus": gpus})
-
-
-class _Asking:
-    """A task whose submissions ask Ray for resources."""
-
-    def __init__(self, task: Any, options: Any, wanted: dict[str, float]) -> None:
-        self.task, self.options, self.wanted = task, options, wanted
-
-    def submit(self, *values: Any, **named: Any) -> Any:
-        """Submit the task with its resources."""
-        with self.options(**self.wanted):
-            return self.task.submit(*values, **named)
+    with remote_options(num_gpus=gpus):
+        yield

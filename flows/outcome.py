@@ -12,7 +12,7 @@ from typing import Any, ParamSpec, TypeVar
 from prefect.states import Completed, Failed
 
 from flows.explain import explain
-from flows.names import BLOCKED, BREACH, KEPT, PUBLISHED
+from flows.names import BLOCKED, BREACH, KEPT, PUBLISHED, message
 from tasks.errors import Breach
 from tasks.records import Run
 
@@ -44,9 +44,3 @@ def _name(run: Run) -> str:
     if run.publication.version is None:
         return BLOCKED
     return KEPT if run.publication.as_of else PUBLISHED
-
-
-def message(run: Run) -> str:
-    """Return what became of the candidate, and the rulings that failed."""
-    failed = [r for r in run.publication.verdict.rulings if not r.passed]
-    return "\n".join([run.publication.summary, *(f"{r.target}: {r.reason}" for r in failed)])

@@ -64,8 +64,9 @@ def prefect_home() -> Path:
     return folder
 
 
-def team_server() -> str | None:
-    """Use the configured server or that of `polycast up`; return its address where it is known.
+@contextmanager
+def team_server() -> Iterator[None]:
+    """Use the configured server or that of `polycast up` within the block.
 
     Raises ServerFault where there is neither: a temporary one would be gone with this process.
     """
@@ -75,8 +76,17 @@ def team_server() -> str | None:
             "no Prefect server is known here: start `polycast up` in this folder, or set "
             "PREFECT_API_URL to the address of one, such as http://127.0.0.1:4200/api"
         )
-    with prefect_server() as address:
-        return address
+    with prefect_server():
+        yield
+
+
+def report_to(address: str) -> None:
+    """Have Prefect report to a server, in this process and in those that it starts.
+
+    To be called before Prefect is imported: it reads its environment once, and told too late, it
+    would start a server of its own beside ours.
+    """
+    os.environ["PREFECT_API_URL"] = address
 
 
 @contextmanager
@@ -96,11 +106,12 @@ def prefect_server() -> Iterator[str | None]:
         return
     addresses = running()
     if addresses:
-        os.environ["PREFECT_API_URL"] = f"{addresses['prefect']}/api"
-        yield os.environ["PREFECT_API_URL"]
+        address = f"{addresses['prefect']}/api"
+        report_to(address)
+        yield address
         return
     with _temporary() as address:
-        os.environ["PREFECT_API_URL"] = address
+        report_to(address)
         yield address
 
 

@@ -79,7 +79,7 @@ def _worker(
     return Service(f"worker {name}", command, os.environ | settings | environment, log)
 
 
-def gpus() -> list[str]:
+def machine_gpus() -> list[str]:
     """Return the names of the GPUs that this machine's driver lists."""
     if shutil.which("nvidia-smi") is None:
         return []

@@ -56,44 +56,47 @@ def retrain_remotely(dataset: str, wish: Wish) -> int:
 
     from flows.server import team_server
 
-    team_server()
-    from flows.remote import retrain_remotely as follow
+    with team_server():
+        from flows.remote import retrain_remotely as follow
 
-    return follow(dataset, wish.parameters, Console(highlight=False))
+        return follow(dataset, wish.parameters, Console(highlight=False))
 
 
-def retrain_fleet(where: list[str], wish: Wish, parallel: int, remote: bool) -> int:
+def retrain_fleet(where: list[str], wish: Wish, parallel: int, gpus: float, remote: bool) -> int:
     """Retrain every dataset that fits, show a summary, and return the exit code."""
     from rich.console import Console
 
     from flows.console import open_console
     from flows.server import configure, prefect_server, team_server
 
-    team_server() if remote else configure()
-    from flows import fleet
+    configure()
+    from flows.choice import choose, up_to_date
     from flows.display import fleet_table, show_result
     from flows.results import Result, gravest
 
     console = Console(highlight=False)
-    datasets, done = fleet.choose(where)
-    open_console(draw=False)
 
     def tell(result: Result) -> None:
         show_result(console, result)
 
+    datasets, done = choose(where)
+    open_console(draw=False)
     for result in done:
         tell(result)
     if remote:
-        from flows.remote import retrain_all_remotely
+        with team_server():
+            from flows.remote import retrain_all_remotely
 
-        done += retrain_all_remotely(datasets, wish.parameters, tell)
+            done += retrain_all_remotely(datasets, wish.parameters, tell)
     else:
-        done += (idle := [] if wish.from_stage else fleet.up_to_date(datasets, wish.asked, tell))
+        done += (idle := [] if wish.from_stage else up_to_date(datasets, wish.asked, tell))
         due = [d for d in datasets if d not in {r.dataset for r in idle}]
         if due:
             with prefect_server():
-                done += fleet.retrain_all(
-                    due, parallel, tell, wish.overrides, wish.as_of, wish.from_stage
+                from flows.fleet import retrain_all
+
+                done += retrain_all(
+                    due, parallel, tell, wish.overrides, wish.as_of, wish.from_stage, gpus
                 )
     console.print(fleet_table(done))
     return gravest(done)

@@ -13,7 +13,7 @@ from rich.console import Console
 
 from data_contracts.loading import contract_files
 from flows.display import show_deployed
-from flows.server import HOST, PATIENCE, ServerFault, addresses_file
+from flows.server import HOST, PATIENCE, ServerFault, addresses_file, report_to
 from flows.service import Service, stop_all
 
 PREFECT_PORT = 4200
@@ -70,8 +70,7 @@ def _start(
     stack: ExitStack,
 ) -> list[Service]:
     """Start everything, in the order in which one needs another; return it when all is well."""
-    # Prefect reads it once, as it is imported.
-    os.environ["PREFECT_API_URL"] = f"{addresses['prefect']}/api"
+    report_to(f"{addresses['prefect']}/api")
     from flows import team
 
     ports = {name: int(address.rsplit(":", 1)[1]) for name, address in addresses.items()}
@@ -86,7 +85,7 @@ def _start(
     console.print(f"[green]✔[/] MLflow   {addresses['mlflow']}   [dim]models and their records[/]")
     with console.status("registering deployments …"):
         _deploy(console)
-    found = team.gpus()
+    found = team.machine_gpus()
     at_once = retrains or os.cpu_count() or 1
     count = len(found) if gpus is None else gpus
     workers = [team.cpu_worker(addresses["prefect"], at_once)]

@@ -1,38 +1,60 @@
-"""Prefect's part in a stage: a task that retries only what a retry can mend, and artifacts."""
+"""Prefect's part in a stage: a task that retries only what a retry can mend, and artifacts.
+
+Prefect is imported when a stage runs: what is finished already is found without it. It takes two
+seconds, and reads once, as it is imported, which server it reports to.
+"""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypeVar
+from functools import cache, wraps
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
-from prefect import task
-from prefect.artifacts import create_link_artifact, create_markdown_artifact, create_table_artifact
-from prefect.cache_policies import NO_CACHE
-from prefect.client.schemas.objects import State, TaskRun
-from prefect.tasks import Task
+if TYPE_CHECKING:
+    from prefect.client.schemas.objects import State, TaskRun
+    from prefect.tasks import Task
 
-F = TypeVar("F", bound=Callable[..., Any])
+from tasks.passing import passes
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 
-def may_help(_task: Task[Any, Any], _run: TaskRun, state: State[Any]) -> bool:
+def may_help(_task: "Task[Any, Any]", _run: "TaskRun", state: "State[Any]") -> bool:
     """Say whether a retry can help: for a passing fault of disk or network, not for bad data."""
-    return isinstance(state.result(raise_on_failure=False), OSError)
+    error = state.result(raise_on_failure=False)
+    return isinstance(error, Exception) and passes(error)
 
 
-def stage_task(function: F) -> F:
-    """Return the stage's Prefect task, named and tagged for the function."""
-    decorated: F = task(
+def stage_task(function: Callable[P, R]) -> Callable[P, R]:
+    """Return the stage as a Prefect task, named and tagged for the function."""
+
+    @wraps(function)
+    def run(*args: P.args, **kwargs: P.kwargs) -> R:
+        result: R = _task(function)(*args, **kwargs)  # type: ignore[assignment]  # no coroutine
+        return result
+
+    return run
+
+
+@cache
+def _task(function: Callable[P, R]) -> "Task[P, R]":
+    from prefect import task
+    from prefect.cache_policies import NO_CACHE
+
+    return task(
         name=function.__name__,
         tags=[function.__name__],
-        retries=2,
-        retry_delay_seconds=[2, 10],
+        retries=4,
+        retry_delay_seconds=[2, 10, 30, 60],
         retry_condition_fn=may_help,
         cache_policy=NO_CACHE,
         persist_result=False,
-    )(function)  # type: ignore[assignment]  # a Task is called as the function is
-    return decorated
+    )(function)
 
 
 def table(key: str, rows: Sequence[Mapping[str, Any]], description: str) -> None:
     """Publish a table as an artifact of the running task."""
+    from prefect.artifacts import create_table_artifact
+
     create_table_artifact(
         table=[dict(r) for r in rows], key=artifact_key(key), description=description
     )
@@ -40,11 +62,15 @@ def table(key: str, rows: Sequence[Mapping[str, Any]], description: str) -> None
 
 def markdown(key: str, text: str, description: str = "") -> None:
     """Publish Markdown as an artifact of the running task."""
+    from prefect.artifacts import create_markdown_artifact
+
     create_markdown_artifact(markdown=text, key=artifact_key(key), description=description)
 
 
 def link(key: str, address: str, text: str) -> None:
     """Publish a link as an artifact of the running task."""
+    from prefect.artifacts import create_link_artifact
+
     create_link_artifact(link=address, link_text=text, key=artifact_key(key))
 
 

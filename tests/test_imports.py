@@ -119,6 +119,17 @@ def test_the_flows_import_no_dear_library_until_a_stage_needs_it() -> None:
     assert not DEAR & set(done.stdout.split())
 
 
+def test_what_is_finished_is_found_before_prefect_is_imported() -> None:
+    """It reads once, as it is imported, which server it reports to."""
+    modules = "flows.plan, flows.choice, flows.server, flows.terminal, flows.up, flows.cli"
+    code = f"import sys, {modules}; print(*sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=surroundings({}), capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert "prefect" not in done.stdout.split()
+
+
 def test_prefects_server_can_be_made_with_the_installed_fastapi() -> None:
     # Later releases of fastapi break it while `pip check` passes.
     from prefect.server.api.server import create_app

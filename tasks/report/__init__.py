@@ -10,8 +10,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from prefect.runtime import flow_run
-
 from data_contracts.contract import Contract
 from tasks.environment import environment
 from tasks.orchestration import link, stage_task
@@ -24,6 +22,8 @@ STAGE = Stage("report", "runs", Run, __name__, lambda contract: contract.model_d
 
 def write_run(contract: Contract, publication: Publication, run_id: str, folder: Path) -> Run:
     """Write the report, the manifest and the contract into `folder`; return the Run."""
+    from prefect.runtime import flow_run
+
     from tasks.report.page import ReportSources, write_report
 
     storage = root_storage()
