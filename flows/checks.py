@@ -5,7 +5,6 @@ talks to, its storage, registry and servers, is in flows/reach.py.
 """
 
 import os
-import re
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,7 +13,6 @@ from importlib.metadata import PackageNotFoundError, metadata, requires, version
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Literal
-from urllib.parse import unquote
 from zoneinfo import ZoneInfo
 
 from flows.trials import TrialFault, tried
@@ -27,11 +25,6 @@ OURS = "polycast"
 """The name of the distribution."""
 INSTALL = "pip install -c constraints.txt ., in a copy of the repository"
 
-_USER = re.compile(r"(?<=://)[^/\s]*@")
-_NAMED = re.compile(r"(?i)\b(\w*(?:password|passwd|secret|token)\w*=)[^&;\s]+")
-_SECRET = re.compile(r"(PASSWORD|SECRET|TOKEN|KEY|KEY_ID|AUTH_STRING)$")
-_PASSWORD = re.compile(r"://[^/\s:]*:([^/\s]*)@")
-
 
 @dataclass(frozen=True)
 class Finding:
@@ -41,24 +34,6 @@ class Finding:
     state: State
     said: str
     mend: str = ""
-
-
-def clean(text: str) -> str:
-    """Return a text without secrets: no user in an address, no password of the environment."""
-    for secret in sorted(_secrets(), key=len, reverse=True):
-        text = text.replace(secret, "…")
-    return _NAMED.sub(r"\1…", _USER.sub("", text))
-
-
-def _secrets() -> set[str]:
-    """Return the secrets in the environment, but those so short that they are in any text."""
-    found = set()
-    for name, value in os.environ.items():
-        passwords = _PASSWORD.findall(value)
-        if _SECRET.search(name):
-            passwords += [value, value.partition(":")[2]]
-        found |= {*passwords, *map(unquote, passwords)}
-    return {secret for secret in found if len(secret) > 3}
 
 
 def python() -> Iterator[Finding]:

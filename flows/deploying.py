@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 CPU, GPU = "cpu", "gpu"
 """The work pools: retrains run on the first, and hand training to the second."""
 TAG = "polycast"
+_IN_PLACE = {"prefect.deployments.steps.set_working_directory": {"directory": "."}}
+"""Flows are installed, not fetched: Prefect would copy the worker's folder for each run."""
 
 
 @dataclass(frozen=True)
@@ -169,7 +171,7 @@ def _register(client: "SyncPrefectClient", definition: dict[str, Any]) -> tuple[
         work_pool_name=definition["work_pool"]["name"],
         parameter_openapi_schema=parameter_schema(flow).model_dump(exclude_unset=True),
         enforce_parameter_schema=True,
-        pull_steps=[],
+        pull_steps=[_IN_PLACE],
     )
     when = ", ".join(f"{s.cron} {s.timezone}" for s in plan)
     return name, when or "when asked"

@@ -12,7 +12,8 @@ from rich.table import Table
 from rich.text import Text
 
 from flows import checks, reach
-from flows.checks import Finding, clean
+from flows.checks import Finding
+from tasks.addresses import clean
 
 Check = Callable[[], Iterator[Finding]]
 

@@ -48,7 +48,9 @@ def _guard(command: list[str]) -> int:
 
 
 def _stop_at_end_of_input(child: "subprocess.Popen[bytes]") -> None:
-    sys.stdin.buffer.read()
+    # Not through `sys.stdin`: its lock, held by a thread, aborts the interpreter as it ends.
+    while os.read(0, 4096):
+        pass
     _signal_all(child, signal.SIGTERM)
     try:
         child.wait(GRACE)

@@ -2,7 +2,9 @@
 
 import logging
 import time
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import UUID
 
 from data_contracts.contract import Contract
@@ -10,6 +12,7 @@ from flows.deploying import GPU
 from flows.train import TrainingFailed, train_in_process
 from flows.worker import on_a_worker
 from tasks.contracts import store_contract
+from tasks.passing import passes
 from tasks.records import Candidate, Shards
 from tasks.train import STAGE
 
@@ -22,8 +25,9 @@ ATTEMPTS = 3
 LOOK = 1.0
 """Seconds between looks at the run."""
 PATIENCE = 600.0
-"""Seconds that the Prefect server may be away while a run is waited for."""
+"""Seconds that the Prefect server, or the database under it, may be away."""
 
+T = TypeVar("T")
 log = logging.getLogger("polycast")
 
 
@@ -41,7 +45,7 @@ def _engine(contract: Contract) -> str:
     asked = contract.training.engine
     if asked != "auto":
         return asked
-    return "pool" if on_a_worker() and _pool_is_online() else "process"
+    return "pool" if on_a_worker() and _answered(_pool_is_online) else "process"
 
 
 def _pool_is_online() -> bool:
@@ -85,7 +89,7 @@ def _attempts(contract: Contract, shards: Shards, parameters: dict[str, str]) ->
     place = STAGE.place(contract, shards.hash)
     begun = number = 0
     while begun < ATTEMPTS:
-        run = _begin(contract, parameters, f"{place}/{number}")
+        run = _answered(partial(_begin, contract, parameters, f"{place}/{number}"))
         number += 1
         if run.state is None or not run.state.is_final():
             begun += 1
@@ -117,22 +121,36 @@ def _begin(contract: Contract, parameters: dict[str, str], key: str) -> "FlowRun
 
 def _wait(run: UUID) -> "State[Any]":
     """Return the final state of a run. Raises TrainingFailed where the server stays away."""
-    import httpx
-    from prefect.client.orchestration import get_client
-
-    seen = time.monotonic()
     while True:
-        try:
-            with get_client(sync_client=True) as client:
-                state = client.read_flow_run(run).state
-        except httpx.TransportError as error:
-            if time.monotonic() - seen > PATIENCE:
-                raise TrainingFailed(f"the Prefect server is away: {error}") from None
-            state = None
-        else:
-            seen = time.monotonic()
+        state = _answered(partial(_state, run))
         if state is not None and state.is_final():
             return state
+        time.sleep(LOOK)
+
+
+def _state(run: UUID) -> "State[Any] | None":
+    from prefect.client.orchestration import get_client
+
+    with get_client(sync_client=True) as client:
+        return client.read_flow_run(run).state
+
+
+def _answered(ask: Callable[[], T]) -> T:
+    """Return what the Prefect server answers; one that is away is asked again.
+
+    Raises TrainingFailed where it stays away.
+    """
+    import httpx
+
+    start = time.monotonic()
+    while True:
+        try:
+            return ask()
+        except httpx.HTTPError as error:
+            if not passes(error):
+                raise
+            if time.monotonic() - start > PATIENCE:
+                raise TrainingFailed(f"the Prefect server is away: {error}") from None
         time.sleep(LOOK)
 
 

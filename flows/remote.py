@@ -121,8 +121,9 @@ def _tell_stages(client: "SyncPrefectClient", run: UUID, console: Console, told:
             continue
         told.add(task.id)
         mark = "[green]✔[/]" if task.state.is_completed() else "[red]✘[/]"
-        # Training is a run of its own, which stands among the tasks under its name.
-        name = "train" if task.name.endswith("-train") else task.name.rsplit("-", 1)[0]
+        # Training is a run of its own, which stands among the tasks under a name of Prefect's.
+        child = task.state.state_details.child_flow_run_id
+        name = "train" if child else task.name.rsplit("-", 1)[0]
         seconds = task.total_run_time.total_seconds()
         console.print(f"{mark} [bold]{name:<10}[/] [dim]{seconds:6.1f} s[/]")
 

@@ -12,7 +12,7 @@ from flows.handover import stop_training, train
 from flows.names import Stage, dataset_name, run_name
 from flows.outcome import told
 from flows.turn import turn
-from flows.worker import end_with_worker
+from flows.worker import join_worker
 from tasks.evaluate import evaluate
 from tasks.ingest import ingest
 from tasks.judge import judge
@@ -43,7 +43,7 @@ def retrain(
         as_of: Retrain as if on this day: rows from then on are left out, and the champion stays.
         from_stage: Do this stage and all later ones again, though nothing has changed.
     """
-    end_with_worker()
+    join_worker()
     asked = [*overrides, f"source.as_of={as_of}"] if as_of else overrides
     contract = load_contract(dataset, asked)
     with tags(contract.dataset, *contract.tags), turn(contract):

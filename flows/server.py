@@ -15,10 +15,11 @@ import time
 import tomllib
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from flows.guard import guarded
+from flows.prefect_database import whole_database
 from tasks.storage import local_home
 
 HOST = "127.0.0.1"
@@ -154,9 +155,11 @@ def _temporary() -> Iterator[str]:
     environment = os.environ | {"PREFECT_UI_ENABLED": "0"}
     news = {"stage": "starting a temporary Prefect server", "state": "started"}
     logging.getLogger("polycast").info("starting a temporary Prefect server", extra=news)
-    with guarded([*command, *options], log, environment) as process:
-        address = f"http://{HOST}:{port}/api"
-        wait_for(process, f"{address}/health", log)
+    address = f"http://{HOST}:{port}/api"
+    with ExitStack() as held:
+        with whole_database(prefect_home()):
+            process = held.enter_context(guarded([*command, *options], log, environment))
+            wait_for(process, f"{address}/health", log)
         try:
             yield address
         finally:

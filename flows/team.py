@@ -73,6 +73,7 @@ def _worker(
         "PREFECT_WORKER_HEARTBEAT_SECONDS": "10",
         # Some minutes in which a server may be away: it is started again meanwhile.
         "PREFECT_CLIENT_MAX_RETRIES": "7",
+        "PREFECT_CLIENT_RETRY_EXTRA_CODES": "500",
         "POLYCAST_HOME": home(),
     }
     log = prefect_home() / f"{name}.log"

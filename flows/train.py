@@ -17,8 +17,10 @@ from prefect.flow_engine import run_flow
 from prefect.runtime import flow_run
 
 from data_contracts.contract import Contract
+from flows.explain import explain
 from flows.outcome import told
-from flows.worker import end_with_worker
+from flows.progress import Progress, show_training
+from flows.worker import join_worker
 from tasks.contracts import read_contract, store_contract
 from tasks.preprocess import STAGE as PREPROCESS
 from tasks.records import Candidate, Shards
@@ -43,16 +45,18 @@ def train(contract: str, shards: str) -> str:
         contract: The place of a stored contract, relative to the storage root.
         shards: The place of the shards, relative to the storage root.
     """
-    end_with_worker()
+    join_worker()
     terms = read_contract(contract)
     data = PREPROCESS.read(shards)
     if data is None:
         raise TrainingFailed(f"there are no complete shards at {shards} under {home()}")
-    candidate = STAGE.run(
-        terms,
-        data.hash,
-        work=lambda folder: train_candidate(terms, data, root_storage().fetch(shards), folder),
-    )
+    with Progress(terms.dataset):
+        candidate = STAGE.run(
+            terms,
+            data.hash,
+            work=lambda folder: train_candidate(terms, data, root_storage().fetch(shards), folder),
+        )
+    show_training(terms.dataset, candidate)
     return candidate.place
 
 
@@ -95,7 +99,11 @@ def _child(connection: Connection, caller: bytes, parameters: dict[str, str]) ->
     join_console()
     threading.Thread(target=_end_with_parent, args=(connection,), daemon=True).start()
     context: dict[str, Any] = cloudpickle.loads(caller)
-    state: Any = run_flow(train, parameters=parameters, context=context, return_type="state")
+    try:
+        state: Any = run_flow(train, parameters=parameters, context=context, return_type="state")
+    except Exception as error:
+        connection.send(explain(error)[0])
+        raise
     connection.send(None if state.is_completed() else state.message)
 
 

@@ -13,7 +13,15 @@ from rich.console import Console
 
 from data_contracts.loading import contract_files
 from flows.display import show_deployed
-from flows.server import HOST, PATIENCE, ServerFault, addresses_file, report_to
+from flows.prefect_database import whole_database
+from flows.server import (
+    HOST,
+    PATIENCE,
+    ServerFault,
+    addresses_file,
+    prefect_home,
+    report_to,
+)
 from flows.service import Service, stop_all
 
 PREFECT_PORT = 4200
@@ -77,10 +85,11 @@ def _start(
     with console.status("starting the servers …"):
         servers = [team.prefect_service(ports["prefect"]), team.mlflow_service(ports["mlflow"])]
         stack.callback(stop_all, servers)
-        for service in servers:
-            service.start()
-        for service in servers:
-            service.wait()
+        with whole_database(prefect_home()):
+            for service in servers:
+                service.start()
+            for service in servers:
+                service.wait()
     console.print(f"[green]✔[/] Prefect  {addresses['prefect']}   [dim]runs, schedules, forms[/]")
     console.print(f"[green]✔[/] MLflow   {addresses['mlflow']}   [dim]models and their records[/]")
     with console.status("registering deployments …"):

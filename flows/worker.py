@@ -5,6 +5,7 @@ its place, on the same GPU. It dies instead; the missing heartbeats make the run
 started again.
 """
 
+import logging
 import os
 import threading
 import time
@@ -19,9 +20,13 @@ def on_a_worker() -> bool:
     return "PREFECT__FLOW_RUN_ID" in os.environ
 
 
-def end_with_worker() -> None:
-    """End this process when the one that started it ends, if that is a worker."""
+def join_worker() -> None:
+    """End this process when the worker that started it does, and log our news in the run.
+
+    Nothing where no worker started it.
+    """
     if on_a_worker():
+        logging.getLogger("polycast").setLevel(logging.INFO)
         end_with_parent()
 
 

@@ -286,8 +286,8 @@ def evaluate(contract: Contract, candidate: Candidate, shards: Shards) -> Scores
     if candidate.shards.hash != shards.hash:
         raise ValueError("the candidate was trained on other shards than these")
     scores = compare(contract, candidate)
-    table(f"{contract.dataset}-metrics", metric_rows(contract, scores), "Errors on the test rows")
+    table(contract.dataset, "metrics", metric_rows(contract, scores), "Errors on the test rows")
     groups = group_rows(contract, scores)
     if groups:
-        table(f"{contract.dataset}-groups", groups, "Errors of target groups on the test rows")
+        table(contract.dataset, "groups", groups, "Errors of target groups on the test rows")
     return scores

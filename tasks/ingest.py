@@ -15,7 +15,7 @@ from data_contracts.source import CsvSource
 from tasks.as_of import last_moment, none_left, row_condition, source_condition
 from tasks.database import columns, connect, literal, quoted
 from tasks.errors import DataError
-from tasks.orchestration import stage_task
+from tasks.orchestration import markdown, stage_task
 from tasks.records import Snapshot
 from tasks.sources import source_file
 from tasks.stage import Stage
@@ -196,4 +196,13 @@ def ingest(contract: Contract) -> Snapshot:
             raise OSError(f"{source} changed while it was read")
         return snapshot
 
-    return STAGE.run(contract, digest, work=work)
+    snapshot = STAGE.run(contract, digest, work=work)
+    types = [f"| {name} | {kind} |" for name, kind in snapshot.columns.items()]
+    lines = [
+        f"`{source}` as it is now: {snapshot.summary}",
+        "",
+        "| column | type |",
+        "| --- | --- |",
+    ]
+    markdown(contract.dataset, "snapshot", "\n".join([*lines, *types]), snapshot.summary)
+    return snapshot

@@ -223,5 +223,5 @@ def judge(contract: Contract, scores: Scores) -> Verdict:
         scores.hash,
         work=lambda folder: write_verdict(judge_scores(contract, scores), folder),
     )
-    markdown(f"{contract.dataset}-verdict", verdict_markdown(contract, verdict), verdict.outcome)
+    markdown(contract.dataset, "verdict", verdict_markdown(contract, verdict), verdict.summary)
     return verdict

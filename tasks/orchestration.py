@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from prefect.client.schemas.objects import State, TaskRun
     from prefect.tasks import Task
 
+from tasks.addresses import clean_error
 from tasks.passing import passes
 
 P = ParamSpec("P")
@@ -42,38 +43,62 @@ def _task(function: Callable[P, R]) -> "Task[P, R]":
 
     return task(
         name=function.__name__,
+        task_run_name=function.__name__,
         tags=[function.__name__],
         retries=4,
         retry_delay_seconds=[2, 10, 30, 60],
         retry_condition_fn=may_help,
         cache_policy=NO_CACHE,
         persist_result=False,
-    )(function)
+    )(_cleaned(function))
 
 
-def table(key: str, rows: Sequence[Mapping[str, Any]], description: str) -> None:
-    """Publish a table as an artifact of the running task."""
+def _cleaned(function: Callable[P, R]) -> Callable[P, R]:
+    """Return the function so that no error of it holds a secret: Prefect keeps the traceback."""
+
+    @wraps(function)
+    def run(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return function(*args, **kwargs)
+        except Exception as error:
+            clean_error(error)
+            raise
+
+    return run
+
+
+STORY = (
+    "snapshot",
+    "validation",
+    "splits",
+    "training",
+    "metrics",
+    "groups",
+    "verdict",
+    "publication",
+    "report",
+)
+"""The artifacts of a run in the order of its story: their keys are numbered so."""
+
+
+def table(dataset: str, name: str, rows: Sequence[Mapping[str, Any]], description: str) -> None:
+    """Publish a table as an artifact of the running task. name: one of STORY."""
     from prefect.artifacts import create_table_artifact
 
     create_table_artifact(
-        table=[dict(r) for r in rows], key=artifact_key(key), description=description
+        table=[dict(r) for r in rows], key=artifact_key(dataset, name), description=description
     )
 
 
-def markdown(key: str, text: str, description: str = "") -> None:
-    """Publish Markdown as an artifact of the running task."""
+def markdown(dataset: str, name: str, text: str, description: str) -> None:
+    """Publish Markdown as an artifact of the running task. name: one of STORY."""
     from prefect.artifacts import create_markdown_artifact
 
-    create_markdown_artifact(markdown=text, key=artifact_key(key), description=description)
+    create_markdown_artifact(
+        markdown=text, key=artifact_key(dataset, name), description=description
+    )
 
 
-def link(key: str, address: str, text: str) -> None:
-    """Publish a link as an artifact of the running task."""
-    from prefect.artifacts import create_link_artifact
-
-    create_link_artifact(link=address, link_text=text, key=artifact_key(key))
-
-
-def artifact_key(key: str) -> str:
+def artifact_key(dataset: str, name: str) -> str:
     """Return a key in the form that Prefect takes: lower-case letters, digits and dashes."""
-    return key.lower().replace("_", "-")
+    return f"{dataset.lower().replace('_', '-')}-{STORY.index(name) + 1}-{name}"

@@ -133,5 +133,5 @@ def preprocess(contract: Contract, checked: Checked) -> Shards:
 
     shards = STAGE.run(contract, checked.hash, work=work)
     sizes = [{"split": s, "rows": n} for s, n in shards.folds[0].rows.items()]
-    table(f"{contract.dataset}-splits", sizes, "Rows by split")
+    table(contract.dataset, "splits", sizes, "Rows by split")
     return shards

@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from data_contracts.source import moment
+from tasks.addresses import shown
+from tasks.registry_database import make_database
 from tasks.storage import local_home
 
 if TYPE_CHECKING:
@@ -43,7 +45,7 @@ class Version:
     def identity(self) -> str:
         """What tells it from every other version, in this registry and in others: a number
         starts again where a registry does."""
-        return f"{self.tags.get(CANDIDATE_TAG) or tracking_address()}#{self.version}"
+        return f"{self.tags.get(CANDIDATE_TAG) or shown(tracking_address())}#{self.version}"
 
     @property
     def until(self) -> datetime | None:
@@ -84,6 +86,8 @@ def client() -> "MlflowClient":
     _quiet()
     (local_home() / "registry").mkdir(exist_ok=True)
     registry = os.environ.get("MLFLOW_REGISTRY_URI") or tracking_address()
+    if _own_address() in (registry, tracking_address()):
+        make_database(local_home() / "registry" / "mlflow.db")
     mlflow.set_tracking_uri(tracking_address())
     mlflow.set_registry_uri(registry)
     return mlflow.MlflowClient(tracking_address(), registry)
@@ -92,6 +96,8 @@ def client() -> "MlflowClient":
 def _quiet() -> None:
     """Keep MLflow's and Alembic's notes about their tables off the terminal."""
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+    # They would show the server's address with its user and password.
+    os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
     for name in ("mlflow", "alembic"):
         logging.getLogger(name).setLevel(logging.ERROR)
 

@@ -8,22 +8,36 @@ manifest of a local folder is moved into place, since two could write into one a
 
 import hashlib
 import json
+import logging
+import multiprocessing
 import os
 import shutil
 import socket
 import tempfile
+import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from functools import cache, cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
+from tasks.addresses import clean, shown
+from tasks.passing import passes
+from tasks.room import telling_of_room
+
 MANIFEST = "manifest.json"
+PATIENCE = 300.0
+"""Seconds that a remote root may be away before a run gives it up."""
+LONGEST = 15.0
+"""The most seconds between two tries."""
+
+T = TypeVar("T")
+log = logging.getLogger("polycast")
 
 
 class BrokenWork(Exception):
@@ -44,6 +58,10 @@ def file_digest(file: Path) -> str:
     """Return the SHA-256 of a file's bytes, in hexadecimal."""
     with file.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+class StorageAway(Exception):
+    """A remote storage root does not answer."""
 
 
 class Work:
@@ -70,17 +88,47 @@ class Storage:
             self.fs, self.path = fsspec.core.url_to_fs(root, use_listings_cache=False)
         except (ImportError, ValueError) as error:
             raise BrokenWork(
-                f"the storage root {root} cannot be used: {error}. For s3:// addresses: "
-                "pip install 'polycast[s3]'"
+                f"the storage root {shown(root)} cannot be used: {clean(str(error))}. "
+                "For s3:// addresses: pip install 'polycast[s3]'"
             ) from None
-        self.root = root.rstrip("/")
+        self.root = shown(root.rstrip("/"))
         self.local = isinstance(self.fs, LocalFileSystem)
         self._fetched: dict[str, Path] = {}
+        # A command whose first question is not answered has the wrong address, rather.
+        self._patient = _within_a_run()
+
+    def _asked(self, ask: Callable[..., T], *asked: Any) -> T:
+        """Return what the file system answers; a remote one that is away is waited for.
+
+        Raises StorageAway when it stays away.
+        """
+        start, wait = time.monotonic(), 1.0
+        while True:
+            try:
+                answer = ask(*asked)
+            except Exception as error:
+                if isinstance(error, FileNotFoundError):
+                    self._patient = True
+                if self.local or not passes(error):
+                    raise
+                away = time.monotonic() - start
+                if not self._patient or away > PATIENCE:
+                    raise StorageAway(
+                        f"the storage root {self.root} does not answer: {error}. See that the "
+                        "network, AWS_ENDPOINT_URL and the credentials are right, and run again: "
+                        "finished stages are not done again"
+                    ) from error
+                log.warning("the storage root %s does not answer: %s", self.root, clean(str(error)))
+                time.sleep(wait)
+                wait = min(2 * wait, LONGEST)
+            else:
+                self._patient = True
+                return answer
 
     def manifest(self, place: str) -> dict[str, Any] | None:
         """Return a place's manifest if it is whole and its files are there, else None."""
         try:
-            content = json.loads(self.fs.cat_file(f"{self.path}/{place}/{MANIFEST}"))
+            content = json.loads(self._asked(self.fs.cat_file, f"{self.path}/{place}/{MANIFEST}"))
             seal = content.pop("seal")
         except (FileNotFoundError, ValueError, KeyError, AttributeError, TypeError):
             return None
@@ -94,7 +142,7 @@ class Storage:
 
     def _size(self, relative: str) -> int | None:
         try:
-            return int(self.fs.info(f"{self.path}/{relative}")["size"])
+            return int(self._asked(self.fs.info, f"{self.path}/{relative}")["size"])
         except FileNotFoundError:
             return None
 
@@ -110,8 +158,9 @@ class Storage:
             folder = Path(tempfile.mkdtemp(prefix="polycast-"))
         work = Work(folder)
         try:
-            yield work
-            self._complete(place, attempt, work)
+            with telling_of_room(folder):
+                yield work
+                self._complete(place, attempt, work)
         except BaseException:
             shutil.rmtree(folder, ignore_errors=True)
             raise
@@ -125,7 +174,7 @@ class Storage:
         }
         for name in files if not self.local else ():
             target = f"{self.path}/{place}/{attempt}/{name}"
-            self.fs.put_file(str(work.folder / name), target)
+            self._asked(self.fs.put_file, str(work.folder / name), target)
         content = {
             "attempt": attempt,
             "files": files,
@@ -139,7 +188,7 @@ class Storage:
             draft.write_bytes(sealed)
             draft.replace(Path(self.path) / place / MANIFEST)
         else:
-            self.fs.pipe_file(f"{self.path}/{place}/{MANIFEST}", sealed)
+            self._asked(self.fs.pipe_file, f"{self.path}/{place}/{MANIFEST}", sealed)
 
     def _clear_dead_attempts(self, place: str) -> None:
         """Remove what a killed process of this machine left behind."""
@@ -153,7 +202,7 @@ class Storage:
     def forget(self, place: str) -> None:
         """Make a place incomplete: what is there is done again when it is next asked for."""
         with suppress(FileNotFoundError):
-            self.fs.rm_file(f"{self.path}/{place}/{MANIFEST}")
+            self._asked(self.fs.rm_file, f"{self.path}/{place}/{MANIFEST}")
 
     def fetch(self, place: str) -> Path:
         """Return a local folder with a place's files, verified against their checksums.
@@ -183,7 +232,7 @@ class Storage:
             target.parent.mkdir(parents=True, exist_ok=True)
             # Another process may be reading or fetching the same file.
             part = target.with_name(f"{target.name}.{uuid.uuid4().hex[:8]}")
-            self.fs.get_file(f"{self.path}/{attempt}/{name}", str(part))
+            self._asked(self.fs.get_file, f"{self.path}/{attempt}/{name}", str(part))
             part.replace(target)
         return folder
 
@@ -197,7 +246,7 @@ class Storage:
     def places(self, folder: str) -> list[str]:
         """Return the places below a folder, complete or not, in order of their names."""
         try:
-            entries = self.fs.ls(f"{self.path}/{folder}", detail=False)
+            entries = self._asked(lambda: self.fs.ls(f"{self.path}/{folder}", detail=False))
         except FileNotFoundError:
             return []
         return sorted(f"{folder}/{e.rstrip('/').rsplit('/', 1)[-1]}" for e in entries)
@@ -217,6 +266,11 @@ def _alive(pid: int) -> bool:
     except PermissionError:
         return True
     return True
+
+
+def _within_a_run() -> bool:
+    """Whether this process runs a flow for a worker, or works for a process that does."""
+    return "PREFECT__FLOW_RUN_ID" in os.environ or multiprocessing.parent_process() is not None
 
 
 def home() -> str:

@@ -15,8 +15,9 @@ import pytest
 from rich.console import Console
 
 from flows import checks, doctor, reach
-from flows.checks import Finding, clean
+from flows.checks import Finding
 from flows.doctor import Check, examined
+from tasks.addresses import clean
 from tests.walk import polycast, surroundings, write_contract
 
 NOWHERE = "http://127.0.0.1:9"

@@ -1,5 +1,6 @@
 """`polycast up` and what its Prefect UI shows of a run, in a real browser."""
 
+import json
 import os
 import re
 import shutil
@@ -10,6 +11,7 @@ import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -104,9 +106,64 @@ def test_the_run_page_shows_the_run_and_its_stages_on_any_port(team: Team, tmp_p
 
 
 def test_the_artifacts_page_shows_every_stages_artifact(team: Team, tmp_path: Path) -> None:
-    shown = page(f"{team.prefect}/artifacts", tmp_path, "nyc-slice-validation")
-    for stage in ("validation", "splits", "metrics", "verdict", "publication", "report"):
-        assert f"nyc-slice-{stage}" in shown
+    shown = page(f"{team.prefect}/artifacts", tmp_path, "nyc-slice-9-report")
+    for artifact in (
+        "1-snapshot",
+        "2-validation",
+        "3-splits",
+        "4-training",
+        "5-metrics",
+        "7-verdict",
+        "8-publication",
+        "9-report",
+    ):
+        assert f"nyc-slice-{artifact}" in shown
+
+
+@pytest.fixture
+def browser(team: Team) -> Iterator[Any]:
+    """Return a page of a browser that waits for what it is asked to find."""
+    from playwright.sync_api import expect, sync_playwright
+
+    expect.set_options(timeout=120_000)
+    with sync_playwright() as play:
+        chromium = play.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        shown = chromium.new_page(viewport={"width": 1400, "height": 1200})
+        shown.set_default_timeout(120_000)
+        yield shown
+        chromium.close()
+
+
+def run_from_the_form(team: Team, browser: Any, override: str) -> None:
+    """Start a run with an override by the deployment's form, and open its page."""
+    query = f"{team.prefect}/api/deployments/name/retrain/{DATASET}"
+    with urllib.request.urlopen(query, timeout=30) as answer:
+        deployment = json.load(answer)["id"]
+    browser.goto(f"{team.prefect}/deployments/deployment/{deployment}/run")
+    browser.get_by_role("button", name="Add item").click()
+    browser.locator("textarea").nth(1).fill(override)
+    browser.get_by_role("button", name="Submit").click()
+    # The note of it is there for some seconds alone, and moves: its button is not aimed at.
+    browser.get_by_text("View run").first.dispatch_event("click")
+
+
+def test_a_run_started_from_the_form_ends_with_its_verdict(team: Team, browser: Any) -> None:
+    from playwright.sync_api import expect
+
+    rule = 'gate.rules=[{"rule": "absolute", "metric": "rmse", "at_most": 0.001}]'
+    run_from_the_form(team, browser, rule)
+    expect(browser.get_by_text("Blocked", exact=True).first).to_be_visible()
+    browser.get_by_role("tab", name="Artifacts").click()
+    browser.get_by_text("nyc-slice-7-verdict").last.click()
+    expect(browser.get_by_text("nyc_slice: fail").first).to_be_visible()
+
+
+def test_a_run_that_fails_says_first_what_to_do(team: Team, browser: Any) -> None:
+    from playwright.sync_api import expect
+
+    run_from_the_form(team, browser, "recipe.epochs=0")
+    expect(browser.get_by_text("Failed", exact=True).first).to_be_visible()
+    expect(browser.get_by_text("expected a number of 1 or more").first).to_be_visible()
 
 
 def test_the_mlflow_server_knows_the_champion(team: Team) -> None:

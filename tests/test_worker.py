@@ -11,8 +11,8 @@ from tests.walk import surroundings
 
 FLOW = (
     "import time\n"
-    "from flows.worker import end_with_worker\n"
-    "end_with_worker()\n"
+    "from flows.worker import join_worker\n"
+    "join_worker()\n"
     "print('runs', flush=True)\n"
     "time.sleep(60)\n"
 )

@@ -25,6 +25,7 @@ from tasks.storage import Storage, root_storage
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
+    from mlflow.models.model import ModelInfo
 
 REQUIREMENTS = ("keras", "tensorflow", "numpy", "pyarrow", "pandas", "mlflow")
 
@@ -77,14 +78,17 @@ def _version(
             return found.version
         client.delete_model_version(model, found.version)
     tags = version_tags(contract, verdict, storage)
-    source = _log_model(contract, candidate, storage, run)
-    made = client.create_model_version(model, source, run_id=run, tags=tags)
+    logged = _log_model(contract, candidate, storage, run)
+    # A server with users takes a model as a source from whoever names the model too.
+    made = client.create_model_version(
+        model, logged.model_uri, run_id=run, tags=tags, model_id=logged.model_id
+    )
     client.set_model_version_tag(model, str(made.version), registry.COMPLETE_TAG, "true")
     return str(made.version)
 
 
-def _log_model(contract: Contract, candidate: Candidate, storage: Storage, run: str) -> str:
-    """Log the bundle as an MLflow model made from code; return the model's address."""
+def _log_model(contract: Contract, candidate: Candidate, storage: Storage, run: str) -> "ModelInfo":
+    """Log the bundle as an MLflow model made from code; return its address and id."""
     import mlflow
 
     from tasks.publish.signature import input_example, signature
@@ -92,7 +96,7 @@ def _log_model(contract: Contract, candidate: Candidate, storage: Storage, run: 
     rows = storage.fetch(candidate.shards.checked.snapshot.place) / "rows.parquet"
     bundle = storage.fetch(candidate.place) / "bundle"
     with tempfile.TemporaryDirectory(prefix="polycast-") as folder, mlflow.start_run(run):
-        logged = mlflow.pyfunc.log_model(
+        logged: ModelInfo = mlflow.pyfunc.log_model(
             name="model",
             python_model=str(Path(__file__).with_name("pyfunc_model.py")),
             artifacts={"bundle": str(bundle)},
@@ -101,7 +105,7 @@ def _log_model(contract: Contract, candidate: Candidate, storage: Storage, run: 
             input_example=input_example(contract, rows),
             pip_requirements=_requirements(contract),
         )
-    return str(logged.model_uri)
+    return logged
 
 
 def _requirements(contract: Contract) -> list[str]:
@@ -165,5 +169,16 @@ def publish(contract: Contract, candidate: Candidate, verdict: Verdict) -> Publi
         work=lambda _folder: publish_verdict(contract, candidate, verdict),
         holds=stands,
     )
-    markdown(f"{contract.dataset}-publication", f"**{publication.summary}**")
+    text = publication_markdown(publication)
+    markdown(contract.dataset, "publication", text, publication.summary)
     return publication
+
+
+def publication_markdown(publication: Publication) -> str:
+    """Return what became of the candidate, and how a published model is loaded."""
+    if publication.version is None:
+        return f"**Nothing was published**; the champion stays.\n\n{publication.summary}"
+    kept = publication.as_of is not None
+    name = f"{publication.model}/{publication.version}" if kept else f"{publication.model}@champion"
+    load = f'model = mlflow.pyfunc.load_model("models:/{name}")'
+    return f"**{publication.summary}**\n\n```python\n{load}\nmodel.predict(rows)\n```"

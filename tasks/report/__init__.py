@@ -12,7 +12,7 @@ from typing import Any
 
 from data_contracts.contract import Contract
 from tasks.environment import environment
-from tasks.orchestration import link, stage_task
+from tasks.orchestration import markdown, stage_task
 from tasks.records import Publication, Record, Run
 from tasks.stage import Stage
 from tasks.storage import Storage, root_storage
@@ -110,6 +110,7 @@ def report(contract: Contract, publication: Publication) -> Run:
         work=lambda folder: write_run(contract, publication, run_id, folder),
     )
     address = root_storage().address(run.place, "report.html")
-    uri = address if "://" in address else Path(address).as_uri()
-    link(f"{contract.dataset}-report", uri, "Report")
+    # A browser opens no file from a page of a server: the address is there to be copied.
+    text = f"Open this in a browser:\n\n```\n{address}\n```\n\nRun `{run.id}`."
+    markdown(contract.dataset, "report", text, "Curves, errors and the verdict, on one page")
     return run

@@ -76,6 +76,8 @@ def validate(contract: Contract, snapshot: Snapshot) -> Checked:
 
     checked = STAGE.run(contract, snapshot.hash, work=work)
     docs = storage.address(checked.place, "data_docs/index.html")
-    markdown(f"{contract.dataset}-validation", summary_markdown(contract, checked, docs))
+    markdown(
+        contract.dataset, "validation", summary_markdown(contract, checked, docs), checked.summary
+    )
     accept(checked)
     return checked

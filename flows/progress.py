@@ -1,0 +1,75 @@
+"""Training as the Prefect UI shows it: a bar that follows the epochs, and what came of it."""
+
+import logging
+import time
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+from tasks.orchestration import artifact_key, markdown
+from tasks.passing import passes
+from tasks.records import Candidate
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+INTERVAL = 2.0
+"""Seconds between updates: each is a call to the server."""
+
+
+class Progress(logging.Handler):
+    """Follows the news of epochs on the `polycast` logger with a progress artifact."""
+
+    def __init__(self, dataset: str) -> None:
+        super().__init__()
+        self.dataset = dataset
+        self.artifact: UUID | None = None
+        self.last = 0.0
+
+    def __enter__(self) -> None:
+        logging.getLogger("polycast").addHandler(self)
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: "TracebackType | None",
+    ) -> None:
+        logging.getLogger("polycast").removeHandler(self)
+        if error is None and self.artifact is not None:
+            self._show(100.0, "trained")
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Show an epoch, at most one in the interval."""
+        epoch, epochs = getattr(record, "epoch", None), getattr(record, "epochs", None)
+        if not epoch or not epochs or time.monotonic() - self.last < INTERVAL:
+            return
+        self.last = time.monotonic()
+        self._show(100 * epoch / epochs, record.getMessage())
+
+    def _show(self, percent: float, text: str) -> None:
+        """Show how far training is. A server that is away for a while misses it: nothing more."""
+        from prefect.artifacts import create_progress_artifact, update_progress_artifact
+
+        try:
+            if self.artifact is None:
+                key = f"{artifact_key(self.dataset, 'training')}-progress"
+                made: Any = create_progress_artifact(percent, key=key, description=text)
+                self.artifact = made
+            else:
+                update_progress_artifact(self.artifact, percent, description=text)
+        except Exception as error:
+            if not passes(error):
+                raise
+
+
+def show_training(dataset: str, candidate: Candidate) -> None:
+    """Publish what was trained as an artifact of the running flow."""
+    rows = {
+        "parameters": f"{candidate.parameters:,}",
+        "epochs": f"{candidate.epochs}, the best {candidate.best_epoch}",
+        "validation loss": f"{candidate.validation_loss:.4f}",
+        "device": candidate.device,
+        "seconds": f"{candidate.train_seconds:.1f}",
+    }
+    lines = ["| | |", "| --- | --- |", *(f"| {name} | {value} |" for name, value in rows.items())]
+    markdown(dataset, "training", "\n".join(lines), candidate.summary)
