@@ -51,6 +51,7 @@ def task_runner(parallel: int) -> "TaskRunner[Any]":
     if name != "ray":
         return _typed(RayTaskRunner(address=name, init_kwargs=quiet))
     here = {
+        "address": "local",  # not a cluster that somebody has left on this machine
         "num_cpus": parallel,
         "num_gpus": len(machine_gpus()),
         "include_dashboard": False,

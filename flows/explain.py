@@ -24,7 +24,7 @@ def explain(error: Exception) -> tuple[str, int]:
 
 
 def _told(error: Exception) -> tuple[str, int]:
-    if ran_out(error, local_home()):
+    if not isinstance(error, BrokenWork) and ran_out(error, local_home()):
         return str(no_room(error, local_home())), FAULT
     if isinstance(error, ContractError):
         return f"the contract cannot be used:\n{error}", USAGE

@@ -61,7 +61,7 @@ every_architecture = pytest.mark.parametrize("name", OPTIONS)
 
 
 def contract_of(name: str, options: dict[str, Any], **more: Any) -> Contract:
-    small = {"hidden": [16, 16], "epochs": 2, "batch_size": 64}
+    small = {"hidden": [16, 16], "epochs": 1, "batch_size": ROWS // 2}
     return small_contract(recipe={"architecture": name} | small | options | more)
 
 
@@ -177,15 +177,26 @@ def test_half_of_the_bits_are_enough(name: str) -> None:
         trainee = case.trainee()
         trainee.compile(optimizer=keras.optimizers.Adam(1e-3), jit_compile=True)
         data = (case.arrays.inputs, case.arrays.targets)
-        history = trainee.fit(*data, batch_size=64, epochs=2, verbose=0).history["loss"]
-        assert np.isfinite(history).all()
+        assert np.isfinite(trainee.fit(*data, batch_size=ROWS, verbose=0).history["loss"]).all()
         assert np.isfinite(case.answer(trainee.network, 2).mean).all()
     finally:
         keras.config.set_dtype_policy(before)
 
 
+@pytest.fixture
+def uncompiled(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Take the steps of training one by one as they come."""
+
+    def compile(trainee: Trainee, **options: Any) -> None:
+        keras.Model.compile(trainee, **options | {"run_eagerly": True, "jit_compile": False})
+
+    monkeypatch.setattr(Trainee, "compile", compile)
+
+
 @every_architecture
+@pytest.mark.usefixtures("uncompiled")
 def test_the_same_seed_gives_the_same_weights(name: str) -> None:
+    # tests/test_learning.py compiles the steps.
     case = Case(name, OPTIONS[name][0], dropout=0.1)
     found = []
     for _ in range(2):
@@ -195,10 +206,13 @@ def test_the_same_seed_gives_the_same_weights(name: str) -> None:
 
 
 @pytest.fixture(scope="module")
-def bundles() -> dict[str, Bundle]:
-    """Return a bundle of every case, with the weights that its network started with."""
+def bundles(request: pytest.FixtureRequest) -> dict[str, Bundle]:
+    """Return a bundle of every case asked for, with the weights that its network started with."""
     found = {}
+    asked = {i.callspec.params.get("case") for i in request.session.items if hasattr(i, "callspec")}
     for (name, options), case in zip(CASES, NAMES, strict=True):
+        if case not in asked:
+            continue
         own = Case(name, options)
         network, recipe = own.trainee().network, own.contract.recipe
         own.kind.finish(network, recipe, own.layout, own.arrays)
@@ -218,7 +232,7 @@ import numpy as np
 from pathlib import Path
 from tasks.learning.bundle import load_bundle
 from tests.builders import small_rows
-for name in {NAMES!r}:
+for name in {list(bundles)!r}:
     found = load_bundle(Path({str(folder)!r}) / name).predict(small_rows(seed=2), draws=4)
     np.savez(Path({str(folder)!r}) / (name + ".npz"), mean=found.mean, samples=found.samples
              if found.samples is not None else np.zeros(0))

@@ -29,7 +29,7 @@ from tasks.learning.bundle import save_bundle
 from tasks.learning.fitting import fit
 from tests.builders import small_contract, small_rows
 
-recipe = {"architecture": "wide", "factor": 3, "epochs": 3, "batch_size": 64}
+recipe = {"architecture": "wide", "factor": 3, "epochs": 3, "batch_size": 100}
 contract = small_contract(recipe=recipe)
 assert Contract.model_validate(json.loads(contract.model_dump_json())) == contract
 bundle, curve = fit(contract, small_rows(300), small_rows(100, seed=1))

@@ -93,7 +93,7 @@ def test_a_missing_file_is_missing_data(tmp_path: Path) -> None:
     assert "Traceback" not in result.stderr
 
 
-def test_a_file_cut_in_half_is_unreadable_data(tmp_path: Path) -> None:
+def test_a_file_cut_in_half_is_unreadable_data(tmp_path: Path, api: str) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -101,7 +101,7 @@ def test_a_file_cut_in_half_is_unreadable_data(tmp_path: Path) -> None:
     pq.write_table(pa.table({"a": list(range(10_000))}), whole)
     whole.write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
     write_contract(tmp_path, source={"kind": "parquet", "path": "../rows.parquet"})
-    result = polycast(tmp_path, "check", DATASET)
+    result = polycast(tmp_path, "check", DATASET, PREFECT_API_URL=api)
     assert result.returncode == 4, result.stderr
     assert "cannot be read" in result.stderr
     assert "Traceback" not in result.stderr
@@ -116,9 +116,9 @@ def test_a_breach_ends_with_code_4_and_the_broken_expectations(tmp_path: Path) -
     assert list((tmp_path / ".polycast" / "validations").rglob("index.html"))
 
 
-def test_check_says_that_the_data_keep_the_contract(tmp_path: Path) -> None:
+def test_check_says_that_the_data_keep_the_contract(tmp_path: Path, api: str) -> None:
     write_contract(tmp_path)
-    result = polycast(tmp_path, "check", DATASET)
+    result = polycast(tmp_path, "check", DATASET, PREFECT_API_URL=api)
     assert result.returncode == 0, result.stderr
     assert "keeps its contract" in result.stdout
     assert "wind_speed" in result.stdout

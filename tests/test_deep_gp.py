@@ -14,7 +14,7 @@ from tests.builders import small_contract
 
 
 def contract_of(features: dict[str, Any], targets: dict[str, Any], **recipe: Any) -> Any:
-    own = {"architecture": "deep_gp", "hidden": [64, 64], "epochs": 30, "batch_size": 128}
+    own = {"architecture": "deep_gp", "hidden": [64, 64], "epochs": 30, "batch_size": 100}
     own |= {"learning_rate": 5e-3, "features": 128}
     return small_contract(features=features, targets=targets, time=None, recipe=own | recipe)
 
@@ -63,7 +63,7 @@ def test_it_is_unsure_in_winter_when_it_has_seen_summer_alone() -> None:
     summer = hours[hours["month"].between(5, 9) & (hours["origin"] == "JFK")]
     winter = hours[hours["month"].isin([1, 2]) & (hours["origin"] == "JFK")]
     rows = [pa.Table.from_pandas(h[columns], preserve_index=False) for h in (summer, winter)]
-    order = np.random.default_rng(0).permutation(len(rows[0]))
+    order = np.random.default_rng(0).permutation(len(rows[0]))[: len(rows[0]) // 400 * 400]
     parts = [rows[0].take(order[i::4]) for i in range(4)]
     contract = contract_of(
         {"temp": {}, "wind_speed": {}, "visib": {}},

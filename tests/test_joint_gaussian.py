@@ -95,7 +95,7 @@ def test_samples_go_together_as_the_truth_does(
     missing: float, covariance: str, truth: np.ndarray, within: float
 ) -> None:
     recipe = {"architecture": "joint_gaussian", "covariance": covariance, "rank": 1}
-    recipe |= {"hidden": [16, 16], "activation": "tanh", "epochs": 60, "batch_size": 128}
+    recipe |= {"hidden": [16, 16], "activation": "tanh", "epochs": 60, "batch_size": 125}
     recipe |= {"learning_rate": 5e-3, "schedule": "cosine", "averaging": "ema"}
     contract = small_contract(recipe=recipe)
     train, validation = problem(truth, 4000, 0, missing), problem(truth, 1000, 1, missing)

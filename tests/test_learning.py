@@ -27,7 +27,7 @@ from tests.walk import surroundings
 
 def test_fitting_beats_the_mean_and_leaves_missing_targets_out() -> None:
     contract = small_contract(
-        recipe={"base": "shared_128_64", "epochs": 60, "batch_size": 32, "learning_rate": 0.01}
+        recipe={"base": "shared_128_64", "epochs": 60, "batch_size": 40, "learning_rate": 0.01}
     )
     train, test = small_rows(600, seed=1), small_rows(200, seed=2, missing=0.0)
     bundle, curve = fit(contract, train, small_rows(200, seed=3))
@@ -38,7 +38,7 @@ def test_fitting_beats_the_mean_and_leaves_missing_targets_out() -> None:
         assert found.r2 > 0.8
 
 
-def arrays(seed: int, count: int = 128) -> Arrays:
+def arrays(seed: int, count: int = 160) -> Arrays:
     draw = np.random.default_rng(seed)
     inputs = draw.normal(size=(count, 3)).astype(np.float32)
     targets = np.stack([inputs.sum(1), inputs[:, 0]], axis=1).astype(np.float32)
@@ -103,8 +103,8 @@ def test_a_batch_larger_than_the_rows_and_one_that_does_not_divide_them_both_tra
 def test_a_row_of_weight_nothing_changes_nothing() -> None:
     contract = small_contract()
     plain = arrays(0)
-    spoiled = np.where(np.arange(128)[:, None] < 20, 1e3, plain.targets).astype(np.float32)
-    weight = (np.arange(128) >= 20).astype(np.float32)
+    spoiled = np.where(np.arange(160)[:, None] < 20, 1e3, plain.targets).astype(np.float32)
+    weight = (np.arange(160) >= 20).astype(np.float32)
     first, _ = trained(contract, Arrays(plain.inputs, plain.targets, weight), arrays(1))
     second, _ = trained(contract, Arrays(plain.inputs, spoiled, weight), arrays(1))
     assert weights(first) == weights(second)

@@ -295,7 +295,7 @@ def test_a_contract_whose_constraints_contradict_each_other_is_told() -> None:
 def test_a_bundles_predictions_hold_the_constraints_that_are_enforced(
     architecture: str, tmp_path: Path
 ) -> None:
-    recipe = {"architecture": architecture, "hidden": [8], "epochs": 1, "batch_size": 64}
+    recipe = {"architecture": architecture, "hidden": [8], "epochs": 1, "batch_size": 100}
     by = contract(
         {"holds": "a >= b + 12", "enforce": True},
         {"holds": "a + b + 0.5*x <= 10", "enforce": True},

@@ -92,7 +92,7 @@ def test_predictions_and_samples_keep_bounds_in_units(recipe: dict[str, Any]) ->
         "a": {"unit": "K", "output": "sigmoid", "bounds": [-60, 80]},
         "b": {"unit": "Pa", "output": "softplus", "transform": "log1p"},
     }
-    recipe = recipe | {"hidden": [8], "epochs": 2, "learning_rate": 0.1}
+    recipe = recipe | {"hidden": [8], "epochs": 2, "batch_size": 150, "learning_rate": 0.1}
     bundle, _ = fit(small_contract(targets=targets, recipe=recipe), rows, rows)
     far = replaced(rows, "x", np.linspace(-1e4, 1e4, len(rows)))
     found = bundle.predict(far, draws=20)
@@ -113,7 +113,7 @@ def test_predictions_of_shares_add_up_in_units(architecture: str) -> None:
     contract = small_contract(
         targets={"a": target, "b": target},
         target_groups={"mix": {"whole": 100.0}},
-        recipe={"architecture": architecture, "hidden": [8], "epochs": 2},
+        recipe={"architecture": architecture, "hidden": [8], "epochs": 2, "batch_size": 150},
     )
     found = fit(contract, rows, rows)[0].predict(rows, draws=10)
     for values in (found.mean, found.samples):

@@ -143,8 +143,23 @@ def run_from_the_form(team: Team, browser: Any, override: str) -> None:
     browser.get_by_role("button", name="Add item").click()
     browser.locator("textarea").nth(1).fill(override)
     browser.get_by_role("button", name="Submit").click()
-    # The note of it is there for some seconds alone, and moves: its button is not aimed at.
-    browser.get_by_text("View run").first.dispatch_event("click")
+    browser.get_by_role("tab", name="Runs").or_(browser.get_by_text("Runs")).first.wait_for()
+    browser.goto(f"{team.prefect}/runs/flow-run/{started(team, override)}")
+
+
+def started(team: Team, override: str) -> str:
+    """Return the id of the run that was started with an override, when the server knows it."""
+    body = json.dumps({"sort": "EXPECTED_START_TIME_DESC", "limit": 20}).encode()
+    headers = {"Content-Type": "application/json"}
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        query = urllib.request.Request(f"{team.prefect}/api/flow_runs/filter", body, headers)
+        with urllib.request.urlopen(query, timeout=30) as answer:
+            for run in json.load(answer):
+                if run["parameters"].get("overrides") == [override]:
+                    return str(run["id"])
+        time.sleep(0.5)
+    raise AssertionError(f"no run was started with {override}")
 
 
 def test_a_run_started_from_the_form_ends_with_its_verdict(team: Team, browser: Any) -> None:
@@ -153,7 +168,7 @@ def test_a_run_started_from_the_form_ends_with_its_verdict(team: Team, browser: 
     rule = 'gate.rules=[{"rule": "absolute", "metric": "rmse", "at_most": 0.001}]'
     run_from_the_form(team, browser, rule)
     expect(browser.get_by_text("Blocked", exact=True).first).to_be_visible()
-    browser.get_by_role("tab", name="Artifacts").click()
+    browser.get_by_text("Artifacts", exact=True).first.click()
     browser.get_by_text("nyc-slice-7-verdict").last.click()
     expect(browser.get_by_text("nyc_slice: fail").first).to_be_visible()
 

@@ -41,7 +41,7 @@ TEST = heteroscedastic(3, 4000)
 
 
 def trained(**options: Any) -> keras.Model:
-    recipe = {"architecture": "quantile", "hidden": [32], "batch_size": 128}
+    recipe = {"architecture": "quantile", "hidden": [32], "batch_size": 125}
     contract = small_contract(recipe=recipe | {"learning_rate": 5e-3, "epochs": 30} | options)
     return fit_network(contract, plain_layout(TRAIN), TRAIN, VALIDATION)[0]
 

@@ -27,7 +27,7 @@ def test_the_commands_to_install_are_one_line_each() -> None:
 
 
 def test_the_main_job_publishes_and_the_python_block_loads_its_model(tmp_path: Path) -> None:
-    # The block as it stands, after the command that it follows, cut to one epoch.
+    # The block as it stands, after the command that it follows, cut to two epochs.
     made = polycast(tmp_path, "retrain", "nyc_weather", "--set", "recipe.epochs=2")
     assert made.returncode == 0, made.stdout + made.stderr
     assert made.stderr == ""
@@ -43,7 +43,7 @@ def test_the_main_job_publishes_and_the_python_block_loads_its_model(tmp_path: P
     assert "temp_ahead" in result.stdout
 
 
-def test_the_example_contract_loads_and_its_data_keep_it(tmp_path: Path) -> None:
+def test_the_example_contract_loads_and_its_data_keep_it(tmp_path: Path, api: str) -> None:
     file = tmp_path / "data_contracts" / "plant.yaml"
     file.parent.mkdir()
     file.write_text(readme("contract"), "utf-8")
@@ -60,7 +60,7 @@ def test_the_example_contract_loads_and_its_data_keep_it(tmp_path: Path) -> None
         "yield": 50 + load / 20,
     }
     pq.write_table(pa.table(rows), tmp_path / "plant.parquet")
-    result = polycast(tmp_path, "check", "plant")
+    result = polycast(tmp_path, "check", "plant", PREFECT_API_URL=api)
     assert result.returncode == 0, result.stderr
     assert "plant keeps its contract" in result.stdout
 

@@ -4,6 +4,8 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -54,6 +56,22 @@ def surroundings(changes: dict[str, str]) -> dict[str, str]:
     kept = {k: v for k, v in os.environ.items() if not k.startswith(ours)}
     root = str(Path(__file__).parents[1])
     return kept | {"PYTHONPATH": root, "COLUMNS": "100"} | changes
+
+
+@contextmanager
+def prefect_server(folder: Path) -> Iterator[str]:
+    """Yield the address of a Prefect server whose files are in `folder`."""
+    from flows.guard import guarded
+    from flows.server import HOST, free_port, wait_for
+
+    port = str(free_port())
+    command = ["uvicorn", "--factory", "prefect.server.api.server:create_app", "--host", HOST]
+    settings = {"PREFECT_HOME": str(folder), "PREFECT_UI_ENABLED": "0"}
+    settings["PREFECT_SERVER_ANALYTICS_ENABLED"] = "false"
+    log = folder / "server.log"
+    with guarded([*command, "--port", port], log, surroundings(settings)) as process:
+        wait_for(process, f"http://{HOST}:{port}/api/health", log)
+        yield f"http://{HOST}:{port}/api"
 
 
 def readme(mark: str) -> str:
