@@ -49,8 +49,10 @@ def s3() -> Iterator[str]:
         os.environ.pop(name, None)
     import s3fs
 
+    s3fs.S3FileSystem.clear_instance_cache()  # it keeps file systems, and with them their address
     s3fs.S3FileSystem().mkdir("bucket")
     yield "s3://bucket/prefix"
+    s3fs.S3FileSystem.clear_instance_cache()
     server.stop()
     os.environ.clear()
     os.environ.update(kept)
