@@ -18,7 +18,9 @@ def _own_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Keep state and addresses away from whatever the developer has."""
     monkeypatch.setenv("POLYCAST_HOME", str(tmp_path / "state"))
     for name in ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI", "PREFECT_API_URL"):
-        monkeypatch.delenv(name, raising=False)
+        # Set first, so that what MLflow itself puts there in a test goes when the test ends.
+        monkeypatch.setenv(name, "")
+        monkeypatch.delenv(name)
 
 
 @pytest.fixture(scope="session")
