@@ -8,9 +8,11 @@ import time
 import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from datetime import datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 import yaml
@@ -156,6 +158,20 @@ def test_the_server_knows_schedule_tags_limit_and_the_forms_help(team: Team) -> 
     fields = found["parameter_openapi_schema"]["properties"]
     assert list(fields) == ["dataset", "overrides", "as_of", "from_stage"]
     assert all(field["description"] for field in fields.values())
+
+
+def test_the_server_plans_the_nights_to_come(team: Team) -> None:
+    deployment = team.api(f"deployments/name/retrain/{DATASET}")["id"]
+    asked = {"deployments": {"id": {"any_": [deployment]}}, "sort": "EXPECTED_START_TIME_ASC"}
+    deadline = time.monotonic() + 60
+    while not (planned := team.api("flow_runs/filter", asked)):
+        assert time.monotonic() < deadline, (team.folder / "server.log").read_text("utf-8")
+        time.sleep(0.5)
+    assert {run["state_type"] for run in planned} == {"SCHEDULED"}
+    zone = ZoneInfo(NIGHTLY["timezone"])
+    begins = [datetime.fromisoformat(run["expected_start_time"]) for run in planned]
+    assert {f"{begin.astimezone(zone):%H:%M}" for begin in begins} == {"02:30"}
+    assert len(begins) == len(set(begins)) > 1
 
 
 def test_deploying_again_keeps_a_schedule_that_somebody_paused(team: Team) -> None:
