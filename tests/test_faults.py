@@ -282,22 +282,22 @@ def test_a_clock_that_jumps_loses_nothing(alone: dict[str, str], tmp_path: Path)
     clock.jump("+0")
     environment = {**alone, **clock.environment}
     jumps = {"ingest": "+1d", "preprocess": "-1h", "train": "+1d", "judge": "-1h"}
-    process = subprocess.Popen(
+    said = ""
+    with subprocess.Popen(
         command("retrain", DATASET),
         cwd=tmp_path,
         env=surroundings(environment),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-    )
-    assert process.stdout is not None
-    said = ""
-    for line in process.stdout:
-        said += line
-        ended = next((stage for stage in jumps if line.startswith(f"✔ {stage} ")), None)
-        if ended is not None:
-            clock.jump(jumps[ended])
-    assert process.wait(60) == 0, said
+    ) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            said += line
+            ended = next((stage for stage in jumps if line.startswith(f"✔ {stage} ")), None)
+            if ended is not None:
+                clock.jump(jumps[ended])
+        assert process.wait(60) == 0, said
     assert said.count("✔ ") >= 8, said
     for seed, offset in ((2, "+1d"), (3, "-1h")):
         clock.jump(offset)
