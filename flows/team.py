@@ -9,11 +9,15 @@ from flows.automations import HEARTBEAT
 from flows.deploying import CPU, GPU
 from flows.server import HOST, configure, prefect_home
 from flows.service import Service
+from tasks.addresses import shown
 from tasks.registry import artifact_folder, client, tracking_address
 from tasks.storage import home, local_home
 
 LEASES = "prefect.server.concurrency.lease_storage.filesystem"
 """Where the server keeps who holds a concurrency slot: in memory, a restart would leak them."""
+LATE = 3600
+"""Seconds after which a run that has not begun counts as late: that a night's runs queue is no
+fault, and marking a hundred of them at once locks SQLite for minutes."""
 
 
 def prefect_service(port: int) -> Service:
@@ -22,10 +26,12 @@ def prefect_service(port: int) -> Service:
     environment = {
         "PREFECT_HOME": str(prefect_home()),
         "PREFECT_API_URL": f"{address}/api",
-        # The UI calls port 4200 wherever it is served, until it is told its address.
-        "PREFECT_UI_API_URL": f"{address}/api",
-        "PREFECT_UI_URL": address,
+        # The UI calls port 4200 wherever it is served, until it is told its address: ours, or
+        # that of a proxy before it.
+        "PREFECT_UI_API_URL": os.environ.get("PREFECT_UI_API_URL") or f"{address}/api",
+        "PREFECT_UI_URL": os.environ.get("PREFECT_UI_URL") or address,
         "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": LEASES,
+        "PREFECT_SERVER_SERVICES_LATE_RUNS_AFTER_SECONDS": str(LATE),
     }
     command = ["prefect", "server", "start", "--host", HOST, "--port", str(port)]
     log = prefect_home() / "server.log"
@@ -33,13 +39,18 @@ def prefect_service(port: int) -> Service:
     return Service("the Prefect server", command, os.environ | environment, log, health)
 
 
+def registry_elsewhere() -> str | None:
+    """Return the address of the server that MLFLOW_TRACKING_URI names; None where it names none,
+    or a database that a server of ours is to show."""
+    return shown(tracking_address()) if artifact_folder() is None else None
+
+
 def mlflow_service(port: int) -> Service:
     """Return the MLflow server over the registry, on a loopback port."""
     client()  # makes the database where there is none
     command = ["mlflow", "server", "--host", HOST, "--port", str(port), "--workers", "1"]
     command += ["--backend-store-uri", tracking_address()]
-    artifacts = artifact_folder()
-    if artifacts is not None:
+    if artifacts := artifact_folder():
         command += ["--default-artifact-root", artifacts.as_uri()]
     environment = os.environ | {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
     log = local_home() / "registry" / "server.log"

@@ -81,9 +81,8 @@ def _start(
     report_to(f"{addresses['prefect']}/api")
     from flows import team
 
-    ports = {name: int(address.rsplit(":", 1)[1]) for name, address in addresses.items()}
+    servers = _servers(addresses)
     with console.status("starting the servers …"):
-        servers = [team.prefect_service(ports["prefect"]), team.mlflow_service(ports["mlflow"])]
         stack.callback(stop_all, servers)
         with whole_database(prefect_home()):
             for service in servers:
@@ -110,6 +109,19 @@ def _start(
     if not count:
         console.print("[dim]–[/] worker   no GPU here: training runs beside its retrain")
     return [*servers, *workers]
+
+
+def _servers(addresses: dict[str, str]) -> list[Service]:
+    """Return the servers to start; MLflow's only where the user names none, whose address is
+    taken otherwise."""
+    from flows import team
+
+    ports = {name: int(address.rsplit(":", 1)[1]) for name, address in addresses.items()}
+    prefect = team.prefect_service(ports["prefect"])
+    if elsewhere := team.registry_elsewhere():
+        addresses["mlflow"] = elsewhere
+        return [prefect]
+    return [prefect, team.mlflow_service(ports["mlflow"])]
 
 
 def _deploy(console: Console) -> None:
