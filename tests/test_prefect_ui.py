@@ -142,24 +142,9 @@ def run_from_the_form(team: Team, browser: Any, override: str) -> None:
     browser.goto(f"{team.prefect}/deployments/deployment/{deployment}/run")
     browser.get_by_role("button", name="Add item").click()
     browser.locator("textarea").nth(1).fill(override)
-    browser.get_by_role("button", name="Submit").click()
-    browser.get_by_role("tab", name="Runs").or_(browser.get_by_text("Runs")).first.wait_for()
-    browser.goto(f"{team.prefect}/runs/flow-run/{started(team, override)}")
-
-
-def started(team: Team, override: str) -> str:
-    """Return the id of the run that was started with an override, when the server knows it."""
-    body = json.dumps({"sort": "EXPECTED_START_TIME_DESC", "limit": 20}).encode()
-    headers = {"Content-Type": "application/json"}
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline:
-        query = urllib.request.Request(f"{team.prefect}/api/flow_runs/filter", body, headers)
-        with urllib.request.urlopen(query, timeout=30) as answer:
-            for run in json.load(answer):
-                if run["parameters"].get("overrides") == [override]:
-                    return str(run["id"])
-        time.sleep(0.5)
-    raise AssertionError(f"no run was started with {override}")
+    with browser.expect_response("**/create_flow_run") as sent:
+        browser.get_by_role("button", name="Submit").click()
+    browser.goto(f"{team.prefect}/runs/flow-run/{sent.value.json()['id']}")
 
 
 def test_a_run_started_from_the_form_ends_with_its_verdict(team: Team, browser: Any) -> None:
