@@ -183,7 +183,7 @@ def show_result(console: Console, result: Result) -> None:
 
 def fleet_table(results: Sequence[Result]) -> Table:
     """Return what came of many datasets, the gravest first."""
-    table = _table(f"{len(results)} datasets")
+    table = _table(f"{len(results)} dataset{'s' * (len(results) != 1)}")
     table.add_column("dataset", no_wrap=True)
     table.add_column("outcome", no_wrap=True)
     table.add_column("seconds", justify="right")
