@@ -309,7 +309,7 @@ def database(tmp_path_factory: pytest.TempPathFactory) -> str:
     """Make a registry on SQLite that holds one model; return its address."""
     address = f"sqlite:///{tmp_path_factory.mktemp('registry')}/mlflow.db"
     program = "from tasks.registry import client; client().create_registered_model('plant')"
-    in_own_process(program, MLFLOW_TRACKING_URI=address)
+    in_own_process(program, MLFLOW_TRACKING_URI=address, MLFLOW_REGISTRY_URI=address)
     return address
 
 
