@@ -100,7 +100,7 @@ def test_an_energy_score_of_one_target_is_its_crps() -> None:
 def test_streaming_changes_no_score(monkeypatch: pytest.MonkeyPatch) -> None:
     truth, samples = drawn(53, 8, 4)
     whole = energy_score(truth, samples), crps_samples(truth[:, 0], samples[..., 0])
-    monkeypatch.setattr("tasks.learning.scores.CHUNK", 100)
+    monkeypatch.setattr("tasks.learning.row_scores.CHUNK", 100)
     parts = energy_score(truth, samples), crps_samples(truth[:, 0], samples[..., 0])
     assert parts == pytest.approx(whole)
 

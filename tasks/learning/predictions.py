@@ -8,6 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 Values = NDArray[np.float64]
+Interval = tuple[Values, Values]
+"""The lower and the upper end, each (rows, targets), in units."""
 
 
 @dataclass(frozen=True)
@@ -16,7 +18,9 @@ class Predictions:
 
     `mean` (rows, targets) is always there; `spread` (rows, targets) is a standard deviation;
     `quantiles` maps a level to (rows, targets); `samples` is (rows, draws, targets), joint over
-    the targets of a draw. Raises ValueError where a shape does not fit.
+    the targets of a draw. `intervals` maps a level to each target's conformal interval, `regions`
+    to intervals that hold all targets of a row at once at that level. Raises ValueError where a
+    shape does not fit.
     """
 
     targets: tuple[str, ...]
@@ -24,6 +28,8 @@ class Predictions:
     spread: Values | None = None
     quantiles: Mapping[float, Values] | None = None
     samples: Values | None = None
+    intervals: Mapping[float, Interval] | None = None
+    regions: Mapping[float, Interval] | None = None
 
     def __post_init__(self) -> None:
         shape = self.mean.shape
@@ -60,6 +66,26 @@ class Answer:
     quantiles: Mapping[float, Values] | None = None
     samples: Values | None = None
     members: Values | None = None
+
+
+def stacked(parts: Sequence[Predictions]) -> Predictions:
+    """Return one model's predictions of one run of rows after another as those of all of them."""
+    first = parts[0]
+    if len(parts) == 1:
+        return first
+
+    def joined(each: Sequence[Values | None]) -> Values | None:
+        known = [v for v in each if v is not None]
+        return np.concatenate(known) if known else None
+
+    by_level = [p.quantiles or {} for p in parts]
+    return Predictions(
+        first.targets,
+        np.concatenate([p.mean for p in parts]),
+        joined([p.spread for p in parts]),
+        first.quantiles and {q: np.concatenate([v[q] for v in by_level]) for q in first.quantiles},
+        joined([p.samples for p in parts]),
+    )
 
 
 def combine(members: Sequence[Predictions]) -> Predictions:
