@@ -5,11 +5,11 @@ from typing import TYPE_CHECKING
 
 from data_contracts.columns import expand, vector_name
 from data_contracts.constraint_agreement import constraint_disagreements
-from data_contracts.gate import ConstraintsRule
+from data_contracts.gate_agreement import gate_disagreements
 from data_contracts.learning_agreement import learning_disagreements
 from data_contracts.section import Refusal, did_you_mean
 from data_contracts.source import iso
-from data_contracts.split import TimeSplit
+from data_contracts.split import ColumnSplit, TimeSplit
 
 if TYPE_CHECKING:
     from data_contracts.contract import Contract
@@ -28,7 +28,8 @@ def disagreements(contract: "Contract") -> Iterator[Refusal]:
     yield from learning_disagreements(contract)
     yield from constraint_disagreements(contract)
     yield from _row_weight(contract)
-    yield from _rules(contract)
+    yield from _folds(contract)
+    yield from gate_disagreements(contract)
 
 
 def _key(contract: "Contract") -> Iterator[Refusal]:
@@ -97,19 +98,21 @@ def _row_weight(contract: "Contract") -> Iterator[Refusal]:
         yield Refusal(("row_weight",), "a column that is no target", contract.row_weight)
 
 
-def _rules(contract: "Contract") -> Iterator[Refusal]:
-    known = [*contract.target_columns, *contract.groups()]
-    empty = set(contract.target_groups).difference(known)
-    baselines = contract.evaluation.baselines
-    for i, rule in enumerate(contract.gate.rules):
-        if isinstance(rule, ConstraintsRule):
-            continue
-        for j, name in enumerate(rule.targets):
-            if name not in known:
-                path = ("gate", "rules", i, "targets", j)
-                few = "a target group with a target in it"
-                expected = few if name in empty else "a target or a target group"
-                yield Refusal(path, expected, name, did_you_mean(name, known))
-        if rule.rule == "baseline" and rule.baseline not in baselines:
-            expected = f"one of evaluation.baselines: {', '.join(baselines)}"
-            yield Refusal(("gate", "rules", i, "baseline"), expected, rule.baseline)
+def _folds(contract: "Contract") -> Iterator[Refusal]:
+    evaluation, split = contract.evaluation, contract.split
+    if evaluation.folds is None:
+        hint = "it says something of cross-validation alone: add folds: 5, or remove it"
+        if evaluation.repeats != 1:
+            expected = "1, since evaluation.folds is not set"
+            yield Refusal(("evaluation", "repeats"), expected, evaluation.repeats, hint)
+        if evaluation.publish != "refit":
+            expected = "refit, since evaluation.folds is not set"
+            yield Refusal(("evaluation", "publish"), expected, evaluation.publish, hint)
+    elif isinstance(split, ColumnSplit):
+        expected = "nothing, since the split is by column: each row has one split, and no folds"
+        hint = "choose split.kind random, group or time, or remove folds"
+        yield Refusal(("evaluation", "folds"), expected, evaluation.folds, hint)
+    elif isinstance(split, TimeSplit) and evaluation.repeats != 1:
+        expected = "1, since the split is by time: rows in order of time have one division only"
+        hint = "remove repeats; more folds give more origins"
+        yield Refusal(("evaluation", "repeats"), expected, evaluation.repeats, hint)

@@ -3,11 +3,12 @@
 from typing import Annotated, Literal
 from zoneinfo import ZoneInfo
 
-from pydantic import AfterValidator
+from pydantic import AfterValidator, Field
 
 from data_contracts.annotations import Matching
 from data_contracts.gate import Baseline
 from data_contracts.section import Items, Section, refused
+from data_contracts.split import Duration
 
 ModelName = Annotated[
     str,
@@ -54,10 +55,30 @@ class Tuning(Section):
 
 
 class Evaluation(Section):
-    """What the candidate is compared with."""
+    """What the candidate is compared with, and on which rows."""
 
-    baselines: Items[Baseline] = ("mean", "persistence", "ridge")
-    """Models with no network. persistence covers the targets that name `present`."""
+    baselines: Items[Baseline] = ("mean", "persistence", "seasonal_persistence", "ridge", "trees")
+    """Models with no network. persistence covers the targets that name `present`;
+    seasonal_persistence, where rows have a time, is the target's own value a `season` before."""
+    season: Duration = "1d"
+    """How far back seasonal_persistence looks, within the rows that share the rest of the key."""
+    lead: Duration | None = None
+    """How far after its row's time a target is known, such as 3h for a forecast of three hours:
+    seasonal_persistence goes back by as many seasons as that takes. When absent, the gap of a split
+    in order of time."""
+    folds: int | None = Field(default=None, ge=2, le=20)
+    """Judge by cross-validation over this many folds instead of one test split, for few rows.
+    random, group: every row, or whole group, is tested in one fold. time: the newer half of the
+    rows is tested part by part, and each fold learns from all rows before its part. Rows that are
+    not tested are divided into train and validation in the proportion of the split's shares; none
+    is held out for calibration, since intervals come from the errors on test rows. The champion
+    rule needs 3 folds at least, over all repeats."""
+    repeats: int = Field(default=1, ge=1, le=20)
+    """How often cross-validation is repeated, each time with other folds; not with a split by
+    time."""
+    publish: Literal["refit", "members"] = "refit"
+    """What cross-validation publishes. refit: one model trained on all rows but a validation
+    share that stops training. members: the folds' models together."""
     control: Literal["none", "independent"] = "none"
     """independent: a network per target, trained beside the candidate, so that the report says
     where sharing helps."""

@@ -10,8 +10,9 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
-Metric = Literal["mae", "rmse", "r2"]
+Metric = Literal["mae", "rmse", "r2", "rrmse", "bias", "max_error", "correlation", "crps"]
 Outcome = Literal["pass", "fail", "insufficient evidence", "needs approval"]
+RunOutcome = Literal["published", "blocked", "waiting", "rejected"]
 
 
 class Record(BaseModel):
@@ -73,10 +74,20 @@ class Checked(Record):
         return f"{self.expectations} expectations, {state}; {self.quarantined:,} rows quarantined"
 
 
+REFIT = -1
+"""The index of the division that a refit on all rows learns from."""
+
+
+def fold_name(index: int) -> str:
+    """Return the name of a division: its column in `splits.parquet`, its folder of shards."""
+    return "refit" if index == REFIT else f"fold_{index}"
+
+
 class Fold(Record):
-    """One division of the rows. Its files lie in `fold_<index>/` of the shards."""
+    """One division of the rows. Its files lie in the folder `name` of the shards."""
 
     index: int
+    """From 0, through the folds of each repeat; -1 for the refit, which has no test rows."""
     rows: dict[str, int]
     """Rows by split, and `gap` for those left out between two splits."""
     inputs: int
@@ -84,26 +95,46 @@ class Fold(Record):
     constant: tuple[str, ...] = ()
     """Columns that do not vary in the train rows; scaled by 1."""
 
+    @property
+    def name(self) -> str:
+        """`fold_<index>` or `refit`."""
+        return fold_name(self.index)
+
 
 class Shards(Record):
-    """`splits.parquet` (`_row`, `fold_<i>`), and per fold `preprocessing.json` and
-    `<split>.parquet` with scaled float32 columns `x/…`, `y/…` and `weight`."""
+    """`splits.parquet` (`_row`, `fold_<i>`, and `refit` where there is one), and per division
+    `preprocessing.json` and `<split>.parquet` with scaled float32 columns `x/…`, `y/…`, `weight`.
+
+    A row's split is null in a fold that leaves it out, since it is later than its test rows."""
 
     checked: Checked
     folds: tuple[Fold, ...]
+    """One, or those of each repeat of cross-validation, a repeat's side by side."""
+    refit: Fold | None = None
+    """All rows as train and validation, where cross-validation publishes a refit."""
     targets: tuple[str, ...]
+
+    @property
+    def divisions(self) -> tuple[Fold, ...]:
+        """All folds, and the refit."""
+        return (*self.folds, *([self.refit] if self.refit else []))
 
     @property
     def summary(self) -> str:
         fold = self.folds[0]
         rows = ", ".join(f"{s} {n:,}" for s, n in fold.rows.items())
-        return f"{fold.inputs} inputs; {rows}"
+        of = f" in the first of {len(self.folds)} folds" if len(self.folds) > 1 else ""
+        return f"{fold.inputs} inputs; {rows}{of}"
 
 
 class Candidate(Record):
-    """`bundle/`: what predicts raw rows in the targets' units. `curves.json`: per member and
-    epoch the losses. `layers.json`: per member and layer how many weights are next to nothing.
-    `control/`: a bundle of a network per target, where the contract asks for a control."""
+    """`bundle/`: what predicts raw rows in the targets' units, with intervals. `seen.parquet`:
+    `key_hash` of every row that was trained, validated or calibrated on. `folds/fold_<i>/bundle`:
+    under cross-validation, the model of each fold, which has not seen the fold's test rows.
+    `curves.json`: per training the losses by epoch and the division of the rows, those in
+    `bundle/` first. `layers.json`: per member and layer how many weights are next to nothing.
+    `control/`, or `folds/fold_<i>/control`: a bundle of a network per target, where the contract
+    asks for a control."""
 
     shards: Shards
     members: int
@@ -114,6 +145,10 @@ class Candidate(Record):
     train_seconds: float
     device: str
 
+    def folder_of(self, fold: Fold) -> str:
+        """Return where the bundle and the control lie that have not seen a fold's test rows."""
+        return f"folds/{fold.name}" if len(self.shards.folds) > 1 else "."
+
     @property
     def summary(self) -> str:
         return (
@@ -122,21 +157,140 @@ class Candidate(Record):
         )
 
 
+class Distribution(Record):
+    """How well one model's distribution of one target fits the truth, over a fold's test rows."""
+
+    crps: float
+    """The continuous ranked probability score, in the target's unit."""
+    log_likelihood: float | None = None
+    """The mean log density of a normal distribution of the predicted mean and deviation, per row,
+    in nats (with the target in its unit); None for a model without a deviation."""
+    levels: tuple[float, ...] = ()
+    """The levels of the intervals, from 0 to 1."""
+    coverage: tuple[float, ...] = ()
+    """By level the share of truths inside the interval."""
+    width: tuple[float, ...] = ()
+    """By level the interval's mean width, in the target's unit."""
+    pit: tuple[float, ...] = ()
+    """The histogram of the truth's place in the distribution, as shares of equal bins."""
+    calibration_error: float | None = None
+    """The mean over levels of the distance between coverage and level."""
+
+
 class Score(Record):
-    """One model's error on one target in one fold's test rows, in the target's unit."""
+    """One model's error on one target in one fold's test rows, in the target's unit.
+
+    The rows are those on which the target is observed and the model has an answer; for the
+    champion only those that it has not seen in training.
+    """
 
     fold: int
     model: str
-    """candidate, champion, independent (the control), mean, persistence or ridge."""
+    """candidate, champion, independent (the control) or the name of a baseline."""
     target: str
     rows: int
-    """Test rows on which the target is observed."""
     mae: float
     rmse: float
     r2: float | None
-    """None where the target does not vary in the test rows."""
+    """None where it is undefined; `r2_note` says why."""
+    r2_note: str = ""
+    rrmse: float | None = None
+    """rmse over that of the train mean on the same rows (Borchani et al. 2015)."""
+    bias: float = 0.0
+    """The mean of prediction minus truth."""
+    max_error: float = 0.0
+    correlation: float | None = None
+    """None where truth or prediction does not vary."""
     skill: dict[str, float]
-    """By baseline: 1 - rmse / the baseline's rmse."""
+    """By baseline: 1 - rmse / the baseline's rmse, on the rows that both answer."""
+    candidate: dict[str, float] = {}
+    """The candidate's mae and rmse on exactly these rows, for any other model."""
+    distribution: Distribution | None = None
+
+
+class JointScore(Record):
+    """One model's scores of all targets together in one fold's test rows, in scaled units: each
+    target over its deviation in the train rows, so that units do not matter."""
+
+    fold: int
+    model: str
+    rows: int
+    energy: float
+    """The energy score (Gneiting & Raftery 2007); for a point, the mean Euclidean error."""
+    variogram: float | None = None
+    """The variogram score of order 0.5 (Scheuerer & Hamill 2015)."""
+    levels: tuple[float, ...] = ()
+    coverage: tuple[float, ...] = ()
+    """By level the share of rows whose observed targets all lie in the joint region."""
+
+
+class SliceScore(Record):
+    """The candidate's error on one target in a part of the test rows, over all folds."""
+
+    slice: str
+    """`column=label`, such as `origin=JFK`, `season=winter`, `temp=quarter 4` or `missing=some`."""
+    target: str
+    rows: int
+    mae: float
+    rmse: float
+    ratio: float
+    """rmse over the target's rmse on all test rows."""
+    low: float
+    """The lower end of the ratio's confidence interval: above 1 the slice is surely worse."""
+    others: dict[str, float] = {}
+    """The rmse of every other model in the slice."""
+    others_mae: dict[str, float] = {}
+    """The mae of every other model in the slice."""
+
+
+class Difference(Record):
+    """One thing in which the champion's contract differs from today's."""
+
+    kind: Literal[
+        "target added", "target removed", "unit", "transform", "feature added",
+        "feature removed", "feature changed", "meaning",
+    ]  # fmt: skip
+    name: str
+    words: str
+    """What it was and what it is now."""
+    parts: bool = False
+    """Whether it keeps the target from being compared with the champion's."""
+
+
+class Opponent(Record):
+    """The registered version that the candidate was compared with."""
+
+    version: str
+    trained: str | None = None
+    """When it was registered, in ISO 8601, in UTC."""
+    test_rows: int = 0
+    fresh_rows: int = 0
+    """Test rows that it has neither trained, validated, calibrated nor been tuned on."""
+    split_known: bool = True
+    """False where the version does not record which rows it has seen."""
+    order: Literal["time", "group", "rows", "folds"] = "rows"
+    """What a block of the paired test is made of."""
+    shared: tuple[str, ...] = ()
+    """Targets that both predict, in the same unit."""
+    differences: tuple[Difference, ...] = ()
+    same_recipe: bool = False
+    """Under cross-validation: both have one recipe, so that there is nothing to compare."""
+
+
+class Cost(Record):
+    """What the model that would be published costs, measured where it was evaluated."""
+
+    megabytes: float
+    milliseconds: dict[str, float]
+    """`<p50 or p99>/<rows>`, such as `p99/1`."""
+
+
+def metric_of(score: Score, metric: Metric) -> float | None:
+    """Return a score's metric, None where it is undefined."""
+    if metric == "crps":
+        return score.distribution.crps if score.distribution else None
+    value: float | None = getattr(score, metric)
+    return value
 
 
 class ConstraintCount(Record):
@@ -152,10 +306,20 @@ class ConstraintCount(Record):
 
 
 class Scores(Record):
-    """`predictions.parquet`: `_row`, `fold`, per target `truth/…`, `<model>/…` in units."""
+    """`predictions.parquet`: `_row`, `fold`, per target `truth/…`, `<model>/…` in units, and
+    `low/…` and `high/…`, the candidate's interval of 90 %. `slices.parquet`: a SliceScore a row.
+    `paired.npz`: sums of errors by block, for the test against the champion;
+    `paired_slices.npz`: the same by slice.
+    `importance.json`: by feature and target, by what share of it shuffling the feature raises the
+    rmse."""
 
     candidate: Candidate
     scores: tuple[Score, ...]
+    joint: tuple[JointScore, ...] = ()
+    worst: tuple[SliceScore, ...] = ()
+    """The slices that are surely worse than the whole, worst first."""
+    opponent_facts: Opponent | None = None
+    cost: Cost | None = None
     constraints: tuple[ConstraintCount, ...] = ()
     """Per fold, model and constraint that names a target."""
     champion: str | None = None
@@ -173,8 +337,8 @@ class Scores(Record):
 
     def of(self, model: str, target: str, metric: Metric) -> float | None:
         """Return the mean over folds of a model's metric, None where it is undefined."""
-        found = [getattr(s, metric) for s in self.scores if (s.model, s.target) == (model, target)]
-        known = [v for v in found if v is not None]
+        own = [s for s in self.scores if (s.model, s.target) == (model, target)]
+        known = [v for v in (metric_of(s, metric) for s in own) if v is not None]
         return sum(known) / len(known) if known else None
 
     def of_group(self, model: str, targets: Iterable[str], metric: Metric) -> float | None:
@@ -214,23 +378,78 @@ class Ruling(Record):
     passed: bool
     blocks: bool
     """False where the target is minor or the rule says nothing here: a failure only warns."""
+    unsure: bool = False
+    """True where the test rows can neither show that it holds nor that it does not."""
     value: float | None
     limit: float | None
     reason: str
     """One sentence with the numbers and the unit."""
 
 
+class Effect(Record):
+    """The candidate's error against the champion's on one target, by a paired test."""
+
+    target: str
+    """A target's name, or `all` for the geometric mean over the critical targets."""
+    slice: str | None = None
+    """The part of the test rows, all of them when None."""
+    rows: int
+    blocks: int
+    ratio: float
+    """The candidate's error over the champion's: below 1 the candidate is better."""
+    low: float
+    high: float
+    """The ends of the ratio's two-sided confidence interval."""
+    detectable: float
+    """The change of the error, as a share, that these rows can see with power 0.8."""
+    p_worse: float
+    """Holm-adjusted p of "worse by no more than the margin"."""
+    p_better: float
+    """Holm-adjusted p of "not better"."""
+
+
+class Approval(Record):
+    """What a person decided of a candidate, kept with its version for ever."""
+
+    decision: Literal["approved", "rejected"]
+    by: str
+    """Who: the user's name on the machine, or as the form says."""
+    when: str
+    """ISO 8601, in UTC."""
+    reason: str = ""
+
+    @property
+    def words(self) -> str:
+        """Who decided and why, such as `by ann: the new sensors explain it`."""
+        return f"by {self.by}: {self.reason}" if self.reason else f"by {self.by}"
+
+    @property
+    def summary(self) -> str:
+        return f"{self.decision} {self.words}"
+
+
 class Verdict(Record):
-    """`verdict.json`: the outcome and one ruling per rule and target."""
+    """`verdict.json`: the outcome, one ruling per rule and target, and the effects behind them."""
 
     scores: Scores
     outcome: Outcome
     rulings: tuple[Ruling, ...]
+    effects: tuple[Effect, ...] = ()
+    rebaseline: str | None = None
+    """Why the champion was not compared with, where that was asked for."""
+    approval: Approval | None = None
+    """The decision of a person, where the outcome waited for one."""
+
+    @property
+    def decided(self) -> str:
+        """Who decided, and why, in words; empty where nobody had to."""
+        return self.approval.summary if self.approval else ""
 
     @property
     def summary(self) -> str:
         failed = sum(not r.passed for r in self.rulings)
-        return f"{self.outcome}: {len(self.rulings) - failed} of {len(self.rulings)} rulings hold"
+        held = f"{len(self.rulings) - failed} of {len(self.rulings)} rulings hold"
+        return f"{self.outcome}: {held}{f'; {self.decided}' if self.decided else ''}"
 
 
 class Publication(Record):
@@ -239,7 +458,7 @@ class Publication(Record):
     verdict: Verdict
     model: str
     version: str | None
-    """The registered version; None where the gate blocked."""
+    """The registered version; None where the gate blocked, or a person is asked first."""
     tracking_run: str
     """MLflow's id of the run that holds parameters, metrics and artifacts."""
 
@@ -249,23 +468,34 @@ class Publication(Record):
         return self.verdict.scores.as_of
 
     @property
+    def outcome(self) -> RunOutcome:
+        """What became of the candidate."""
+        if self.version is not None:
+            return "published"
+        if self.verdict.outcome == "needs approval":
+            return "waiting"
+        return "rejected" if self.verdict.approval else "blocked"
+
+    @property
     def summary(self) -> str:
+        decided = f", {self.verdict.decided}" if self.verdict.approval else ""
         if self.version is None:
             recorded = f"recorded as MLflow run {self.tracking_run[:8]}"
-            return f"nothing {'kept' if self.as_of else 'published'}; {recorded}"
+            waits = " yet: it waits for approval" if self.outcome == "waiting" else decided
+            return f"nothing {'kept' if self.as_of else 'published'}{waits}; {recorded}"
         if self.as_of:
-            kept = f"{self.model} kept as version {self.version}, as of {self.as_of}"
+            kept = f"{self.model} kept as version {self.version}, as of {self.as_of}{decided}"
             return f"{kept}; the champion stays"
-        return f"{self.model} version {self.version}, alias champion"
+        return f"{self.model} version {self.version}, alias champion{decided}"
 
 
 class Run(Record):
     """A run folder: `run.json` (the manifest to repeat the run by), `report.html`,
-    `contract.json`."""
+    `contract.json` (a path that `polycast retrain` takes), `drift.json`."""
 
     id: str
     dataset: str
-    outcome: Literal["published", "blocked"]
+    outcome: RunOutcome
     publication: Publication
     flow_run: str | None = None
     """Prefect's id of the flow run."""

@@ -120,6 +120,16 @@ MISTAKES = [
     ("gate:", "schedule: {cron: 0 0 * * *, timezone: Mars}\ngate:", "16:29 schedule.timezone",
      "an IANA name", "'Mars' (text)"),
     ("gate:", "publishing: {model: a/b}\ngate:", "16:14 publishing.model", "letters, dig", "'a/b'"),
+    ("gate:", "evaluation: {repeats: 3}\ngate:", "16:14 evaluation.repeats",
+     "1, since evaluation.folds is not set", "3 (a whole"),
+    ("gate:", "evaluation: {publish: members}\ngate:", "16:14 evaluation.publish",
+     "refit, since evaluation.folds is not set", "'members'"),
+    ("gate:", "evaluation: {folds: 1}\ngate:", "16:14 evaluation.folds",
+     "a number of 2 or more", "1 (a"),
+    ("random}", "column, column: id}\nevaluation: {folds: 5}", "15:14 evaluation.folds",
+     "nothing, since the split is by column", "5 (a whole"),
+    ("random}", "time}\ntime: id\nevaluation: {folds: 5, repeats: 3}", "16:24 evaluation.repeats",
+     "1, since the split is by time", "3 (a whole"),
     ("gate:", "tuning: {minutes: 20}\ngate:", "16:10 tuning.minutes", "one of: none y", "minutes,"),
 ]  # fmt: skip
 

@@ -133,10 +133,10 @@ def test_the_registered_model_has_the_datasets_name_unless_another_is_given():
     assert contract(publishing={"model": "m"}).registered_model == "m"
 
 
-def test_a_contract_without_a_gate_compares_with_the_mean_and_the_champion():
-    rules = contract().gate.rules
-    assert [r.rule for r in rules] == ["baseline", "champion"]
-    assert isinstance(rules[1], ChampionRule)
+def test_a_contract_without_a_gate_compares_with_baselines_and_the_champion():
+    *baselines, champion = contract().gate.rules
+    assert [r.baseline for r in baselines] == ["mean", "persistence"]
+    assert isinstance(champion, ChampionRule)
 
 
 def test_shares_are_in_the_order_of_the_splits():
