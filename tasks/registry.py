@@ -8,7 +8,7 @@ import logging
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,8 +29,13 @@ COMPLETE_TAG = "polycast.complete"
 DATASET_TAG = "polycast.dataset"
 AS_OF_TAG = "polycast.as_of"
 """The day or moment that a version was made as of; a version that was published has none."""
+OUTCOME_TAG = "polycast.outcome"
+REBASELINE_TAG = "polycast.rebaseline"
+"""Why a version was not compared with the champion, where a new start was asked for."""
 UNTIL_TAG = "polycast.data_until"
 """The time of the last row that a version was made from, in ISO 8601, in UTC."""
+BUNDLE, CONTRACT, SEEN = "bundle", "contract.json", "seen.parquet"
+"""What a version keeps: what predicts, the contract it was made by, the keys that it has seen."""
 
 
 @dataclass(frozen=True)
@@ -188,10 +193,41 @@ def exists(model: str, version: str) -> bool:
     return True
 
 
+def registered(model: str, version: str) -> str:
+    """Return when a version was registered, in ISO 8601, in UTC."""
+    found = client().get_model_version(model, version)
+    when = datetime.fromtimestamp(found.creation_timestamp / 1000, UTC)
+    return when.isoformat(timespec="seconds")
+
+
 def bundle_folder(model: str, version: str) -> Path:
     """Return a local folder with a version's bundle, fetched from the registry."""
+    return _fetched(model, version, BUNDLE)
+
+
+def contract_file(model: str, version: str) -> Path | None:
+    """Return a local file with a version's contract in JSON; None where it keeps none."""
+    return _kept(model, version, CONTRACT)
+
+
+def seen_file(model: str, version: str) -> Path | None:
+    """Return a local file with the keys that a version has seen; None where it keeps none."""
+    return _kept(model, version, SEEN)
+
+
+def _kept(model: str, version: str, name: str) -> Path | None:
+    """Versions of before these files were kept have none of them."""
     import mlflow
 
     client()
-    place = mlflow.artifacts.download_artifacts(f"models:/{model}/{version}")
-    return Path(place) / "artifacts" / "bundle"
+    found = mlflow.artifacts.list_artifacts(f"models:/{model}/{version}/artifacts")
+    names = {file.path.rsplit("/", 1)[-1] for file in found}
+    return _fetched(model, version, name) if name in names else None
+
+
+def _fetched(model: str, version: str, name: str) -> Path:
+    import mlflow
+
+    client()
+    place = mlflow.artifacts.download_artifacts(f"models:/{model}/{version}/artifacts/{name}")
+    return Path(place)

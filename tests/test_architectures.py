@@ -264,6 +264,41 @@ def test_a_row_is_answered_alike_alone_and_among_others(
         np.testing.assert_allclose(alone.samples[0], every.samples[7], rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize("case", NAMES)
+def test_asking_for_samples_changes_nothing_else(bundles: dict[str, Bundle], case: str) -> None:
+    rows = small_rows(30, seed=2)
+    plain, drawn = (bundles[case].predict(rows, draws) for draws in (0, 3))
+    np.testing.assert_array_equal(drawn.mean, plain.mean)
+    if plain.spread is not None and drawn.spread is not None:
+        np.testing.assert_array_equal(drawn.spread, plain.spread)
+
+
+@pytest.mark.parametrize("case", NAMES)
+def test_many_rows_are_answered_a_few_at_a_time(
+    bundles: dict[str, Bundle], case: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = small_rows(30, seed=2)
+    every = bundles[case].predict(rows, draws=4)
+    asked: list[int] = []
+
+    def answer(network: Any, inputs: Any, *more: Any) -> Any:
+        asked.append(len(inputs))
+        return type(kind).answer(kind, network, inputs, *more)
+
+    kind = architecture(bundles[case].members[0].architecture)
+    monkeypatch.setattr(kind, "answer", answer)
+    monkeypatch.setattr("tasks.learning.bundle.NUMBERS", 60)
+    some = bundles[case].predict(rows.to_pandas(), draws=4)
+    assert max(asked) < len(rows)
+    np.testing.assert_allclose(some.mean, every.mean, rtol=1e-4, atol=1e-5)
+    for found, known in ((some.spread, every.spread), (some.samples, every.samples)):
+        assert (found is None) == (known is None)
+        if found is not None and known is not None:
+            np.testing.assert_allclose(found, known, rtol=1e-4, atol=1e-5)
+    for level, known in (every.quantiles or {}).items():
+        np.testing.assert_allclose((some.quantiles or {})[level], known, rtol=1e-4, atol=1e-5)
+
+
 def test_an_unknown_architecture_is_told_with_those_there_are() -> None:
     with pytest.raises(ValueError, match="architecture 'nothing': expected shared, multi_head"):
         architecture("nothing")

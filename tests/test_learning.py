@@ -12,7 +12,7 @@ import pyarrow as pa
 import pytest
 
 from data_contracts.contract import Contract
-from tasks.evaluate import bundle_model
+from tasks.evaluate.models import bundle_model
 from tasks.learning.bundle import load_bundle, save_bundle
 from tasks.learning.errors import Diverged
 from tasks.learning.fitting import fit, fit_network
@@ -139,7 +139,7 @@ def test_a_champion_answers_the_targets_it_knows_in_the_order_asked_for(
     saved: tuple[Path, pa.Table, np.ndarray],
 ) -> None:
     folder, rows, answers = saved
-    found = bundle_model(folder, ["b", "later", "a"])(rows)
+    found = bundle_model(folder, ["b", "later", "a"])(rows).mean
     np.testing.assert_allclose(found[:, [2, 0]], answers, rtol=1e-5)
     assert np.isnan(found[:, 1]).all()
 

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from scipy.optimize import LinearConstraint, minimize
 
 from data_contracts.contract import Contract
-from tasks.counting import count_broken
+from tasks.counting import BrokenSums
 from tasks.judge import judge_scores, verdict_markdown
-from tasks.learning.bundle import load_bundle, save_bundle
+from tasks.learning.bundle import INNER_DRAWS, load_bundle, save_bundle
 from tasks.learning.fitting import fit
 from tasks.learning.limits import LEAST_POSITIVE, Limits, limits_of
 from tasks.learning.predictions import Predictions
@@ -314,13 +314,29 @@ def test_a_bundles_predictions_hold_the_constraints_that_are_enforced(
     assert (free.mean[:, 0] < free.mean[:, 1] + 12).any()
 
 
+def test_rows_that_no_prediction_can_hold_are_counted_from_the_first_of_all(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    bounded = {"unit": "K", "output": "sigmoid", "bounds": [-50, 50]}
+    above = {"holds": "a >= x", "enforce": True}
+    by = contract(above, targets={"a": bounded, "b": {"unit": "Pa"}})
+    data = small_rows(50, seed=2, missing=0.0)
+    bundle, _ = fit(by, small_rows(), small_rows(100, seed=1))
+    monkeypatch.setattr("tasks.learning.bundle.NUMBERS", 2 * INNER_DRAWS * 10)
+    x = data.column("x").to_numpy().copy()
+    x[37] = 60.0
+    torn = data.set_column(data.column_names.index("x"), "x", pa.array(x))
+    with pytest.raises(ValueError, match=r"a >= x \(row 37\)"):
+        bundle.predict(torn)
+
+
 def every_answer(found: Predictions) -> list[np.ndarray]:
     """Return the mean and each draw, (rows, targets)."""
     return [found.mean, *([] if found.samples is None else found.samples.swapaxes(0, 1))]
 
 
 def scores(*counts: tuple[int, str, int, int]) -> Scores:
-    own = [Score(fold=0, model=m, target=t, rows=9, mae=1, rmse=1, r2=None, skill={})
+    own = [Score(fold=0, model=m, target=t, rows=9, mae=1, rmse=1, r2=None, rrmse=0.5, skill={})
            for m in ("candidate", "ridge") for t in ("a", "b")]  # fmt: skip
     found = [
         ConstraintCount(fold=f, model=m, constraint="a <= b", rows=n, broken=k)
@@ -334,7 +350,7 @@ def test_the_gate_counts_broken_rows_over_all_folds() -> None:
     for at_most, outcome in ((2, "fail"), (3, "pass")):
         gate = {"rules": [{"rule": "constraints", "at_most": at_most}]}
         verdict = judge_scores(contract("a <= b", "x <= z", gate=gate), found)
-        (ruling,) = verdict.rulings
+        ruling = verdict.rulings[0]
         assert (verdict.outcome, ruling.value, ruling.limit) == (outcome, 3, at_most)
         said = f"broken in 3 of 100 test rows, limit {at_most} (ridge in 8)"
         assert (ruling.target, ruling.reason) == ("a <= b", said)
@@ -351,22 +367,24 @@ def test_a_constraint_of_minor_targets_alone_warns() -> None:
 
 def test_a_constraint_that_no_test_row_can_show_does_not_block() -> None:
     by = contract("a <= b", gate={"rules": [{"rule": "constraints"}]})
-    (ruling,) = judge_scores(by, scores((0, "candidate", 0, 0))).rulings
+    verdict = judge_scores(by, scores((0, "candidate", 0, 0)))
+    ruling = verdict.rulings[0]
+    assert (verdict.outcome, ruling.target) == ("pass", "a <= b")
     assert (ruling.passed, ruling.blocks, ruling.value) == (True, False, None)
 
 
 def test_every_models_predictions_are_counted_against_the_rows_features() -> None:
     by = contract("a <= x", "x <= z", {"holds": "a + b == x", "tolerance": 0.5})
-    predictions = pa.table(
-        {
-            "candidate/a": [1.0, 2.0, 3.0],
-            "candidate/b": [1.0, 0.0, 0.0],
-            "ridge/a": [9.0, 9.0, 9.0],
-            "ridge/b": pa.array([None, None, 0.0]),
-        }
-    )
+    answers = {
+        "candidate": np.array([[1.0, 1.0], [2.0, 0.0], [3.0, 0.0]]),
+        "ridge": np.array([[9.0, np.nan], [9.0, np.nan], [9.0, 0.0]]),
+    }
     data = rows(3, x=[2.0, None, 2.0], z=[0.0, 0.0, 0.0])
-    found = count_broken(by, data, predictions, ["candidate", "ridge"], 4)
+    sums = BrokenSums(by, answers)
+    for start, stop in ((0, 2), (2, 3)):
+        part = {model: values[start:stop] for model, values in answers.items()}
+        sums.add(data.slice(start, stop - start), part)
+    found = sums.counts(4)
     assert [(c.model, c.constraint, c.rows, c.broken) for c in found] == [
         ("candidate", "a <= x", 2, 1),
         ("candidate", "a + b == x", 2, 1),

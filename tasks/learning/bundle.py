@@ -1,13 +1,15 @@
 """The bundle: one folder that predicts raw rows in the targets' units.
 
 `bundle.json` names the members; each member's folder holds `network.keras`,
-`preprocessing.json` and `answer.json`. Nothing in it is pickled, and networks load in Keras' safe
-mode.
+`preprocessing.json` and `answer.json`. `conformal.json` holds the intervals of what the members
+say together, where there were calibration rows. Nothing in it is pickled, and networks load in
+Keras' safe mode.
 """
 
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +17,18 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
+from tasks.learning.conformal import Conformal
+from tasks.learning.held import TornError
 from tasks.learning.limits import Limits
 from tasks.learning.networks import architecture
-from tasks.learning.predictions import Answer, Predictions, combine
+from tasks.learning.predictions import Answer, Predictions, combine, stacked
 from tasks.learning.preprocessing import Preprocessing
 
 FORMAT = 2
 INNER_DRAWS = 128
 """Samples that a mean is taken over where it cannot be had in closed form."""
+NUMBERS = 1 << 24
+"""How many numbers an answer to some rows holds at most, while there can be fewer rows."""
 
 
 @dataclass(frozen=True)
@@ -42,12 +48,41 @@ class Member:
         if not len(inputs):  # Keras cannot predict nothing.
             targets = self.preprocessing.targets
             return Predictions(targets, np.empty((0, len(targets))))
-        kind = architecture(self.architecture)
-        # A mean of what is bent or limited is not the bent or limited mean.
-        inner = draws or (0 if self.exact else INNER_DRAWS)
+        step = self._rows_at_once(draws)
+        return stacked(
+            [
+                self._predicted(rows[i : i + step], inputs[i : i + step], i, draws, seed)
+                for i in range(0, len(inputs), step)
+            ]
+        )
+
+    def _predicted(self, rows: Any, inputs: Any, first: int, draws: int, seed: int) -> Predictions:
+        """Return predictions for some rows, of which the first is row `first` of all.
+
+        Every call draws the same noise, which its rows share, so that no row's answer depends on
+        which rows are asked for with it, nor its mean on whether samples are asked for too.
+        """
+        units = _Units(self, rows)
+        try:
+            # A mean of what is bent or limited is not the bent or limited mean.
+            found = units.predictions(self._answer(inputs, 0 if self.exact else INNER_DRAWS, seed))
+            samples = units.samples(self._answer(inputs, draws, seed)) if draws else None
+        except TornError as fault:
+            raise TornError(fault.words, first + fault.row) from None
+        return replace(found, samples=samples)
+
+    def _answer(self, inputs: Any, draws: int, seed: int) -> Answer:
         random = np.random.default_rng(seed)
-        answer = kind.answer(self.network, inputs, self.settings, inner, random)
-        return _Units(self, rows).predictions(answer, asked=draws > 0)
+        kind = architecture(self.architecture)
+        return kind.answer(self.network, inputs, self.settings, draws, random)
+
+    def _rows_at_once(self, draws: int) -> int:
+        """Return how many rows may be answered at once, so that memory does not grow with them."""
+        drawn = max(draws, 0 if self.exact else INNER_DRAWS) * len(self.preprocessing.targets)
+        # A network that is no graph of layers does not tell what comes out of it.
+        raw = (prod(n or 1 for n in out.shape[1:]) for out in getattr(self.network, "outputs", ()))
+        most: int = max(drawn, sum(raw), 1)
+        return max(1, NUMBERS // most)
 
     @property
     def exact(self) -> bool:
@@ -62,12 +97,15 @@ class _Units:
     member: Member
     rows: Any
 
-    def predictions(self, answer: Answer, asked: bool) -> Predictions:
+    def predictions(self, answer: Answer) -> Predictions:
+        """Return all but the samples that were asked for."""
         quantiles = answer.quantiles and {q: self._held(v) for q, v in answer.quantiles.items()}
-        samples = None if answer.samples is None else self._held(answer.samples)
-        mean, spread = self._mean(answer, samples)
-        targets = self.member.preprocessing.targets
-        return Predictions(targets, mean, spread, quantiles, samples if asked else None)
+        mean, spread = self._mean(answer, self.samples(answer))
+        return Predictions(self.member.preprocessing.targets, mean, spread, quantiles)
+
+    def samples(self, answer: Answer) -> Any:
+        """Return an answer's samples, None where it has none."""
+        return None if answer.samples is None else self._held(answer.samples)
 
     def _mean(self, answer: Answer, samples: Any) -> tuple[Any, Any]:
         """Return the mean and the deviation, over members or samples where there are any."""
@@ -100,24 +138,33 @@ class Bundle:
     """A candidate or a champion: members whose predictions are combined."""
 
     members: Sequence[Member]
+    conformal: Conformal | None = None
+    """The intervals around what the members say together; None where none were fitted."""
 
     @property
     def targets(self) -> tuple[str, ...]:
         """The target columns, in order."""
         return self.members[0].preprocessing.targets
 
-    def predict(self, rows: Any, draws: int = 0, seed: int = 0) -> Predictions:
+    def predict(
+        self, rows: Any, draws: int = 0, seed: int = 0, levels: Sequence[float] = ()
+    ) -> Predictions:
         """Return predictions in units for raw rows (Arrow or pandas).
 
         `draws` asks for that many joint samples a row, where the architecture has a
-        distribution; the same `seed` draws the same. Columns that no input needs are left aside.
-        Raises ValueError that names a column which is missing or of the wrong type.
+        distribution; the same `seed` draws the same. `levels` asks for intervals and joint
+        regions, where the bundle has them. Columns that no input needs are left aside. Raises
+        ValueError that names a column which is missing or of the wrong type, and for a level
+        that was not fitted.
         """
         found = combine([m.predict(rows, draws, seed + i) for i, m in enumerate(self.members)])
-        if len(self.members) == 1:
+        limits = self.members[0].limits
+        if len(self.members) > 1:
+            # A mean of what holds the limits holds them, but for rounding.
+            found = replace(found, mean=limits.enforce(found.mean, rows))
+        if self.conformal is None or not levels:
             return found
-        # A mean of what holds the limits holds them, but for rounding.
-        return replace(found, mean=self.members[0].limits.enforce(found.mean, rows))
+        return self.conformal.widen(found, levels, limits)
 
 
 def save_bundle(bundle: Bundle, folder: Path) -> None:
@@ -133,6 +180,8 @@ def save_bundle(bundle: Bundle, folder: Path) -> None:
             "limits": member.limits.to_dict(),
         }
         (place / "answer.json").write_text(json.dumps(answer, indent=1), "utf-8")
+    if bundle.conformal is not None:
+        (folder / "conformal.json").write_text(bundle.conformal.to_json(), "utf-8")
     content = {"format": FORMAT, "members": len(bundle.members), "targets": bundle.targets}
     (folder / "bundle.json").write_text(json.dumps(content, indent=1), "utf-8")
 
@@ -142,7 +191,10 @@ def load_bundle(folder: Path) -> Bundle:
     content = json.loads((folder / "bundle.json").read_text("utf-8"))
     if content["format"] != FORMAT:
         raise ValueError(f"expected bundle format {FORMAT}, came {content['format']}: {folder}")
-    return Bundle([_load_member(folder / f"member_{i}") for i in range(content["members"])])
+    members = [_load_member(folder / f"member_{i}") for i in range(content["members"])]
+    file = folder / "conformal.json"
+    fitted = Conformal.from_json(file.read_text("utf-8")) if file.exists() else None
+    return Bundle(members, fitted)
 
 
 def _load_member(place: Path) -> Member:

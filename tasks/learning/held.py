@@ -28,6 +28,14 @@ MOST_CELLS = 8_000_000
 """How many numbers a table of points and limits may hold at once."""
 
 
+class TornError(ValueError):
+    """The limits in `words` contradict each other in a `row`."""
+
+    def __init__(self, words: str, row: int) -> None:
+        super().__init__(f"no prediction can hold all of: {words} (row {row})")
+        self.words, self.row = words, row
+
+
 @dataclass(frozen=True)
 class Part:
     """Targets, by position, that nothing links with others; what binds them among `limits`."""
@@ -50,7 +58,7 @@ class Part:
     def hold(self, values: Values, row: Rows, given: Sequence[Given]) -> None:
         """Change values (points, all targets) in place; `row` (points,) is the row of each.
 
-        Raises ValueError that names limits which contradict each other.
+        Raises TornError.
         """
         broken = np.flatnonzero(self._broken(values, row, given))
         faces = 2 * (len(self.targets) + len(self.shares) + len(self.relations))
@@ -63,7 +71,7 @@ class Part:
             except _ConflictError as error:
                 words = "; ".join(dict.fromkeys(error.words))
                 at = row[some[error.point]]
-                raise ValueError(f"no prediction can hold all of: {words} (row {at})") from None
+                raise TornError(words, int(at)) from None
 
     def _broken(self, values: Values, row: Rows, given: Sequence[Given]) -> NDArray[Any]:
         cells = values[:, self.targets]

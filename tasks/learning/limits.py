@@ -49,6 +49,17 @@ class Limits:
         bounds = {*self.lower, *self.upper} - {None}
         return not (bounds or self.shares or self.relations)
 
+    @property
+    def span(self) -> tuple[Values, Values]:
+        """The least and the greatest value of each target by itself, (targets,) each; infinite
+        where there is none."""
+        low = np.array([-np.inf if v is None else v for v in self.lower])
+        high = np.array([np.inf if v is None else v for v in self.upper])
+        for positions, whole in self.shares:
+            low[list(positions)] = np.maximum(low[list(positions)], 0.0)
+            high[list(positions)] = np.minimum(high[list(positions)], whole)
+        return low, high
+
     def enforce(self, values: Values, rows: Any) -> Values:
         """Return values (rows, targets) or (rows, draws, targets) in units that hold all limits.
 

@@ -27,9 +27,14 @@ class PolycastModel(PythonModel):
         model_input: pd.DataFrame,
         params: dict[str, Any] | None = None,
     ) -> pd.DataFrame:
-        """Return a frame with one column a target, in its unit, for a frame of raw rows."""
-        answers: pd.DataFrame = self.bundle.predict(model_input).frame()
-        return answers
+        """Return a frame with one column a target, in its unit, for a frame of raw rows.
+
+        `params` asks for more columns: `interval` and `region` (a level such as 0.9), `quantiles`
+        (true), `samples` (how many); tasks/learning/frames.py names them.
+        """
+        from tasks.learning.frames import answer
+
+        return answer(self.bundle, model_input, params or {})
 
 
 mlflow.models.set_model(PolycastModel())

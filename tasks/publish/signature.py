@@ -19,14 +19,21 @@ EXAMPLE_ROWS = 5
 
 
 def signature(contract: Contract) -> "ModelSignature":
-    """Return MLflow's signature: raw columns of any type in, targets as doubles out."""
+    """Return MLflow's signature: raw columns of any type in, targets as doubles out, and what
+    may be asked for besides."""
     from mlflow.models import ModelSignature
-    from mlflow.types.schema import AnyType, ColSpec, Schema
+    from mlflow.types.schema import AnyType, ColSpec, ParamSchema, ParamSpec, Schema
 
     untyped: Any = AnyType
     inputs: list[Any] = [ColSpec(untyped(), column) for column in raw_columns(contract)]
     outputs: list[Any] = [ColSpec("double", column) for column in contract.target_columns]
-    return ModelSignature(Schema(inputs), Schema(outputs))
+    asked: list[Any] = [
+        ParamSpec("interval", "double", 0.0),
+        ParamSpec("region", "double", 0.0),
+        ParamSpec("quantiles", "boolean", False),
+        ParamSpec("samples", "long", 0),
+    ]
+    return ModelSignature(Schema(inputs), Schema(outputs), ParamSchema(asked))
 
 
 def raw_columns(contract: Contract) -> list[str]:
