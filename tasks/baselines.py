@@ -1,4 +1,4 @@
-"""Baselines: models with no network, which every candidate is compared with.
+"""Baselines that learn nothing but a mean, which every candidate is compared with.
 
 Each returns predictions (rows, targets) in units; NaN where it has nothing to say.
 """
@@ -9,11 +9,9 @@ from numpy.typing import NDArray
 
 from data_contracts.contract import Contract
 from tasks.learning.preprocessing import Preprocessing
-from tasks.learning.shards import Arrays
 from tasks.learning.tables import numbers
 
 Values = NDArray[np.float64]
-ALPHAS = np.logspace(-3, 4, 15)
 
 
 def train_mean(preprocessing: Preprocessing, rows: pa.Table) -> Values:
@@ -29,25 +27,3 @@ def persistence(contract: Contract, rows: pa.Table) -> Values:
         if column is not None:
             out[:, i] = numbers(rows, column)
     return out
-
-
-def ridge(preprocessing: Preprocessing, train: Arrays, rows: pa.Table) -> Values:
-    """Return ridge regression on the network's inputs, fitted per target where it is observed.
-
-    The penalty of each target is chosen by generalized cross-validation on the train rows.
-    """
-    from sklearn.linear_model import RidgeCV
-
-    inputs = preprocessing.encode(rows).astype(np.float64)
-    x = train.inputs.astype(np.float64)
-    scaled = np.full((len(rows), train.targets.shape[1]), np.nan)
-    observed = ~np.isnan(train.targets)
-    for pattern in {column.tobytes() for column in observed.T}:
-        alike = [i for i, column in enumerate(observed.T) if column.tobytes() == pattern]
-        seen = observed[:, alike[0]]
-        if not seen.any():
-            continue
-        model = RidgeCV(ALPHAS, alpha_per_target=True)
-        model.fit(x[seen], train.targets[seen][:, alike], sample_weight=train.weight[seen])
-        scaled[:, alike] = model.predict(inputs).reshape(len(rows), len(alike))
-    return preprocessing.invert(scaled, rows)

@@ -1,32 +1,47 @@
 """Count the test rows in which predictions break the constraints that name a target.
 
-In: a contract, a fold's raw test rows and every model's predictions of them. Out: counts.
+In: a contract, and blocks of raw test rows with every model's predictions. Out: counts.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from data_contracts.contract import Contract
 from tasks.learning.relations import count, relations_of
-from tasks.learning.tables import numbers
 from tasks.records import ConstraintCount
 
+Values = NDArray[np.float64]
 
-def count_broken(
-    contract: Contract, rows: pa.Table, predictions: pa.Table, models: Iterable[str], fold: int
-) -> Iterator[ConstraintCount]:
-    """Yield a count per constraint of each of `models`.
 
-    `rows` are raw rows with all columns that the constraints name; `predictions` hold, in the
-    same order, `<model>/<target>` in units. A row without an answer or a feature does not count.
-    """
-    relations = relations_of(contract)
-    targets = list(contract.target_columns)
-    for model in models if relations else ():
-        values = np.stack([numbers(predictions, f"{model}/{t}") for t in targets], axis=1)
-        for constraint, found in count(relations, values, rows).items():
-            yield ConstraintCount(
-                fold=fold, model=model, constraint=constraint, rows=found.rows, broken=found.broken
+class BrokenSums:
+    """Counts per constraint and model, added up block by block."""
+
+    def __init__(self, contract: Contract, models: Iterable[str]) -> None:
+        self.relations = relations_of(contract)
+        words = [relation.words for relation in self.relations]
+        self.rows = {(model, w): 0 for model in models for w in words}
+        self.broken = dict(self.rows)
+
+    def add(self, rows: pa.Table, answers: Mapping[str, Values]) -> None:
+        """Add raw rows, with all columns that the constraints name, and each model's predictions
+        of them (rows, targets). A row without an answer or a feature does not count."""
+        for model in dict.fromkeys(model for model, _ in self.rows):
+            for words, found in count(self.relations, answers[model], rows).items():
+                self.rows[model, words] += found.rows
+                self.broken[model, words] += found.broken
+
+    def counts(self, fold: int) -> list[ConstraintCount]:
+        """Return the counts as those of a fold."""
+        return [
+            ConstraintCount(
+                fold=fold,
+                model=model,
+                constraint=words,
+                rows=rows,
+                broken=self.broken[model, words],
             )
+            for (model, words), rows in self.rows.items()
+        ]

@@ -74,8 +74,13 @@ STORY = (
     "training",
     "metrics",
     "groups",
+    "distributions",
+    "slices",
     "verdict",
     "publication",
+    "model-card",
+    "importance",
+    "drift",
     "report",
 )
 """The artifacts of a run in the order of its story: their keys are numbered so."""
@@ -101,4 +106,4 @@ def markdown(dataset: str, name: str, text: str, description: str) -> None:
 
 def artifact_key(dataset: str, name: str) -> str:
     """Return a key in the form that Prefect takes: lower-case letters, digits and dashes."""
-    return f"{dataset.lower().replace('_', '-')}-{STORY.index(name) + 1}-{name}"
+    return f"{dataset.lower().replace('_', '-')}-{STORY.index(name) + 1:02}-{name}"

@@ -12,6 +12,8 @@ from tasks.learning.layout import Block, Layout, Output
 from tasks.learning.shards import Arrays
 from tasks.preprocess import write_shards
 from tasks.records import Candidate, Checked, Shards, Snapshot
+from tasks.storage import root_storage
+from tasks.train import train_candidate
 
 CHECKED = Checked(
     snapshot=Snapshot(rows=1, columns={}, source=""), rows=1, quarantined=0, expectations=0
@@ -99,6 +101,24 @@ def small_shards(contract: Contract, rows: pa.Table, folder: Path) -> Shards:
     (folder / "out").mkdir()
     files = (folder / "rows.parquet", folder / "quarantine.parquet")
     return write_shards(contract, checked, *files, folder / "out")
+
+
+def small_candidate(contract: Contract, rows: pa.Table) -> Candidate:
+    """Train a candidate on rows, in the storage of the test."""
+    storage = root_storage()
+    with storage.write("rows") as job:
+        pq.write_table(rows, job.folder / "rows.parquet")
+        pq.write_table(rows.slice(0, 0).select(["_row"]), job.folder / "quarantine.parquet")
+    data = storage.fetch("rows")
+    snapshot = Snapshot(place="rows", rows=len(rows), columns={}, source="")
+    checked = Checked(snapshot=snapshot, rows=len(rows), quarantined=0, expectations=0)
+    with storage.write("shards") as job:
+        files = data / "rows.parquet", data / "quarantine.parquet"
+        shards = write_shards(contract, checked, *files, job.folder)
+    shards = shards.model_copy(update={"place": "shards"})
+    with storage.write("candidate") as job:
+        candidate = train_candidate(contract, shards, storage.fetch("shards"), job.folder)
+    return candidate.model_copy(update={"place": "candidate"})
 
 
 def _holes(values: Any, share: float, draw: np.random.Generator) -> pa.Array:

@@ -15,43 +15,30 @@ from data_contracts.recipes import ARCHITECTURES
 from data_contracts.recipes.brought import name_of
 from flows.display import metric_table
 from tasks.control import control_contract, control_recipe
-from tasks.evaluate import evaluate_candidate
+from tasks.evaluate.scoring import evaluate_candidate
 from tasks.judge import judge_scores
 from tasks.learning.bundle import load_bundle
 from tasks.learning.networks import architecture
 from tasks.learning.shards import Arrays
 from tasks.learning.sparsity import layer_weights
-from tasks.preprocess import write_shards
-from tasks.records import Candidate, Checked, Score, Scores, Snapshot, Verdict
+from tasks.records import Candidate, Score, Scores, Verdict
 from tasks.report.errors_table import Table
 from tasks.report.sharing import HELPS, HURTS, NEITHER, sharing
 from tasks.storage import root_storage
-from tasks.train import STAGE, train_candidate
-from tests.builders import CANDIDATE, plain_layout, small_contract, small_rows
+from tasks.train import STAGE
+from tests.builders import (
+    CANDIDATE,
+    plain_layout,
+    small_candidate,
+    small_contract,
+    small_rows,
+)
 
 ASKED = {"control": "independent"}
 
 
-def trained(contract: Contract, rows: pa.Table) -> Candidate:
-    """A candidate of these rows, in the storage of the test."""
-    storage = root_storage()
-    with storage.write("rows") as job:
-        pq.write_table(rows, job.folder / "rows.parquet")
-        pq.write_table(rows.slice(0, 0).select(["_row"]), job.folder / "quarantine.parquet")
-    data = storage.fetch("rows")
-    snapshot = Snapshot(place="rows", rows=len(rows), columns={}, source="")
-    checked = Checked(snapshot=snapshot, rows=len(rows), quarantined=0, expectations=0)
-    with storage.write("shards") as job:
-        files = data / "rows.parquet", data / "quarantine.parquet"
-        shards = write_shards(contract, checked, *files, job.folder)
-    shards = shards.model_copy(update={"place": "shards"})
-    with storage.write("candidate") as job:
-        candidate = train_candidate(contract, shards, storage.fetch("shards"), job.folder)
-    return candidate.model_copy(update={"place": "candidate"})
-
-
 def scored(contract: Contract, folder: Path) -> tuple[Candidate, Scores]:
-    candidate = trained(contract, small_rows())
+    candidate = small_candidate(contract, small_rows())
     return candidate, evaluate_candidate(contract, candidate, None, folder)
 
 
@@ -147,7 +134,7 @@ def test_shares_of_one_whole_are_plain_numbers_to_the_control(tmp_path: Path) ->
         targets={"a": share_of, "b": share_of},
         target_groups={"mix": {"whole": 1}},
     )
-    candidate = trained(contract, rows)
+    candidate = small_candidate(contract, rows)
     folder = root_storage().fetch(candidate.place)
     own, control = (load_bundle(folder / n).predict(rows).mean for n in ("bundle", "control"))
     np.testing.assert_allclose(own.sum(axis=1), 1.0)
