@@ -1,5 +1,6 @@
 """History made as of days: compared with what is as old as that, kept, and never champion."""
 
+import shutil
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -16,7 +17,9 @@ from data_contracts.loading import load_contract
 from flows.display import run_table, show_run
 from flows.plan import finished
 from tasks import evaluate, ingest, judge, preprocess, publish, registry, report, train, validate
+from tasks.evaluate.models import bundle_model
 from tasks.records import Publication, Run
+from tasks.seen import read_seen
 from tasks.storage import file_digest, root_storage
 from tests.walk import DATASET, polycast, write_contract
 
@@ -119,11 +122,7 @@ def retrained(contract: Contract) -> Run:
         work=lambda f: train.train_candidate(contract, shards, fetch(shards.place), f),
     )
     scores = evaluate.compare(contract, candidate)
-    verdict = judge.STAGE.run(
-        contract,
-        scores.hash,
-        work=lambda f: judge.write_verdict(judge.judge_scores(contract, scores), f),
-    )
+    verdict = judge.reach_verdict(contract, scores, datetime.now(UTC))
     publication = publish.STAGE.run(
         contract,
         verdict.hash,
@@ -261,16 +260,44 @@ def test_the_mlflow_run_of_a_day_is_tagged_with_it(history: History) -> None:
 
 def test_a_kept_version_answers_raw_rows(history: History) -> None:
     rows = pq.read_table(_files(history.runs[FIRST])[0])
-    answers = evaluate.bundle_model(registry.bundle_folder(DATASET, "3"), ["temp_ahead"])(rows)
-    assert answers.shape == (len(rows), 1)
+    answers = bundle_model(registry.bundle_folder(DATASET, "3"), ["temp_ahead"])(rows)
+    assert answers.mean.shape == (len(rows), 1)
+
+
+def test_a_version_keeps_its_contract_and_the_keys_that_it_has_seen(history: History) -> None:
+    file = registry.contract_file(DATASET, "3")
+    assert file is not None
+    contract = Contract.model_validate_json(file.read_text("utf-8"))
+    assert contract == history.contracts[SECOND]
+    seen = registry.seen_file(DATASET, "3")
+    assert seen is not None
+    shards = history.publications[SECOND].verdict.scores.candidate.shards
+    counts = shards.folds[0].rows
+    assert read_seen(seen).size == sum(counts[s] for s in ("train", "validation", "calibration"))
+
+
+def test_a_version_of_before_there_were_such_files_keeps_none(history: History) -> None:
+    # MLflow's model of the first version, without them.
+    source = registry.bundle_folder(DATASET, "1").parents[1]
+    old = history.home / "old"
+    shutil.copytree(source, old)
+    for name in (registry.CONTRACT, registry.SEEN):
+        (old / "artifacts" / name).unlink()
+    client = registry.client()
+    client.create_registered_model("old")
+    client.create_model_version("old", old.as_uri())
+    assert registry.contract_file("old", "1") is None
+    assert registry.seen_file("old", "1") is None
+    assert registry.bundle_folder("old", "1").is_dir()
 
 
 def _files(run: Run) -> list[Path]:
-    """Return every Parquet file of a run that has times, the snapshot's first."""
+    """Return every file of a run that holds rows, the snapshot's first."""
     scores = run.publication.verdict.scores
     checked = scores.candidate.shards.checked
     places = (checked.snapshot.place, checked.place, scores.place)
-    return [f for p in places for f in sorted(root_storage().fetch(p).glob("*.parquet"))]
+    files = [f for p in places for f in sorted(root_storage().fetch(p).glob("*.parquet"))]
+    return [f for f in files if "_row" in pq.read_schema(f).names]
 
 
 @pytest.mark.parametrize("which", DAYS)
@@ -317,7 +344,7 @@ def test_the_last_runs_mark_those_of_a_day(history: History) -> None:
 
     console = Console(width=200)
     with console.capture() as capture:
-        console.print(run_table(history.runs))
+        console.print(run_table(history.runs, {}))
     lines = capture.get().splitlines()
     assert sum("kept, as of 2013-02-12" in line for line in lines) == 1
     assert sum("blocked, as of 2013-02-22" in line for line in lines) == 1
