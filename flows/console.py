@@ -87,11 +87,12 @@ class Drawing(logging.Handler):
         if self.bar is None:
             self.clear()
             self.bar = _bar(self.console)
-            self.bar.add_task("train", total=record.epochs, loss=0.0, val_loss=0.0)
+            self.bar.add_task("train", total=record.epochs, which="", loss=0.0, val_loss=0.0)
             self.bar.start()
         self.bar.update(
             self.bar.task_ids[0],
             completed=record.epoch,
+            which=record.which,
             loss=record.loss,
             val_loss=record.val_loss,
         )
@@ -108,7 +109,7 @@ class Drawing(logging.Handler):
 
 def _bar(console: Console) -> Progress:
     return Progress(
-        TextColumn("  train "),
+        TextColumn("  train {task.fields[which]}"),
         BarColumn(),
         MofNCompleteColumn(),
         TextColumn("epochs  loss {task.fields[loss]:.4f}  validation {task.fields[val_loss]:.4f}"),

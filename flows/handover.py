@@ -9,11 +9,16 @@ from uuid import UUID
 
 from data_contracts.contract import Contract
 from flows.deploying import GPU
+from flows.rival import find_rival, find_shards
 from flows.train import TrainingFailed, train_in_process
 from flows.worker import on_a_worker
 from tasks.contracts import store_contract
+from tasks.errors import DataError
+from tasks.learning.errors import Unsuitable
 from tasks.passing import passes
+from tasks.preprocess import preprocess
 from tasks.records import Candidate, Shards
+from tasks.rival import rival_contract
 from tasks.train import STAGE
 
 if TYPE_CHECKING:
@@ -39,6 +44,26 @@ def train(contract: Contract, shards: Shards) -> Candidate:
     if STAGE.find(contract, shards.hash) is None and _engine(contract) == "pool":
         return train_on_pool(contract, shards)
     return train_in_process(contract, shards)
+
+
+def train_rival(contract: Contract, candidate: Candidate) -> Candidate | None:
+    """Return the champion's recipe trained on the candidate's folds, where they are judged by.
+
+    The candidate itself where both have one recipe; None where there is no such rival.
+    Raises TrainingFailed.
+    """
+    terms = rival_contract(contract, candidate)
+    if terms is None:
+        return None
+    found = find_rival(terms, candidate)
+    if found is not None:
+        return found
+    try:
+        shards = find_shards(terms, candidate) or preprocess(terms, candidate.shards.checked)
+    except (DataError, Unsuitable) as error:
+        log.warning("the champion's recipe cannot learn from today's rows: %s", error)
+        return None
+    return train(terms, shards)
 
 
 def _engine(contract: Contract) -> str:

@@ -44,7 +44,8 @@ class Progress(logging.Handler):
         if not epoch or not epochs or time.monotonic() - self.last < INTERVAL:
             return
         self.last = time.monotonic()
-        self._show(100 * epoch / epochs, record.getMessage())
+        part, parts = getattr(record, "part", 0), getattr(record, "parts", 1)
+        self._show(100 * (part + epoch / epochs) / parts, record.getMessage())
 
     def _show(self, percent: float, text: str) -> None:
         """Show how far training is. A server that is away for a while misses it: nothing more."""

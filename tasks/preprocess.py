@@ -2,8 +2,9 @@
 
 In: a contract and the Checked rows. Out: Shards, per fold `preprocessing.json` and one Parquet
 file a split, with float32 columns `x/<input>`, `y/<target>` (scaled, null where missing) and
-`weight`. Raises DataError where a split has too few rows, and Unsuitable where a target's output
-or transform cannot take its train values.
+`weight`; and the same for the refit that cross-validation may publish. Raises DataError where a
+split has too few rows, and Unsuitable where a target's output or transform cannot take its train
+values.
 """
 
 from collections.abc import Iterator
@@ -17,11 +18,12 @@ from data_contracts.contract import Contract
 from data_contracts.split import SPLITS
 from tasks.database import columns, connect, literal
 from tasks.errors import DataError
+from tasks.folding import divide
 from tasks.learning.fit_preprocessing import fit_preprocessing
 from tasks.learning.preprocessing import Preprocessing
 from tasks.learning.shards import shard_schema, to_arrays, to_shard
 from tasks.orchestration import stage_task, table
-from tasks.records import Checked, Fold, Shards
+from tasks.records import REFIT, Checked, Fold, Shards, fold_name
 from tasks.splitting import check_counts, split_sql
 from tasks.stage import Stage
 from tasks.storage import root_storage
@@ -41,32 +43,57 @@ def write_shards(
             f"CREATE VIEW kept AS SELECT * FROM read_parquet({literal(str(rows))}) "
             f"WHERE _row NOT IN (SELECT _row FROM read_parquet({literal(str(quarantine))}))"
         )
-        database.execute(f"CREATE TABLE splits AS {split_sql(contract, 'kept')}")
-        assigned = database.sql("SELECT _row, split AS fold_0 FROM splits ORDER BY _row")
-        pq.write_table(assigned.to_arrow_table(), folder / "splits.parquet")
-        found = database.execute("SELECT split, count(*) FROM splits GROUP BY split").fetchall()
-        counts = dict(found)
-        check_counts(contract, counts)
-        fold = _write_fold(contract, database, counts, folder / "fold_0")
-    return Shards(checked=checked, folds=(fold,), targets=tuple(contract.target_columns))
+        splits = _splits(contract, database)
+        pq.write_table(splits, folder / "splits.parquet")
+        database.register("splits", splits)
+        names = splits.column_names[1:]
+        indices = [REFIT if name == fold_name(REFIT) else i for i, name in enumerate(names)]
+        made = [_write_fold(contract, database, i, folder / fold_name(i)) for i in indices]
+    folds = tuple(fold for fold in made if fold.index != REFIT)
+    refit = next((fold for fold in made if fold.index == REFIT), None)
+    targets = tuple(contract.target_columns)
+    return Shards(checked=checked, folds=folds, refit=refit, targets=targets)
 
 
-def _write_fold(contract: Contract, database: Any, counts: dict[str, int], folder: Path) -> Fold:
+def _splits(contract: Contract, database: Any) -> pa.Table:
+    """Return each row's split in each division, in order of `_row`."""
+    if contract.evaluation.folds:
+        return divide(contract, database, "kept")
+    split = split_sql(contract, "kept")
+    found: pa.Table = database.sql(
+        f"SELECT _row, split AS {fold_name(0)} FROM ({split}) ORDER BY _row"
+    ).to_arrow_table()
+    return found
+
+
+def _write_fold(contract: Contract, database: Any, index: int, folder: Path) -> Fold:
+    counts = _counts(contract, database, index)
+    check_counts(contract, counts, fold_name(index) if contract.evaluation.folds else "")
     folder.mkdir()
-    train = pa.Table.from_batches(_rows(contract, database, "train"))
+    train = pa.Table.from_batches(_rows(contract, database, index, "train"))
     preprocessing = fit_preprocessing(contract, train)
     _learnable(preprocessing)
     (folder / "preprocessing.json").write_text(preprocessing.to_json(), "utf-8")
     for split in SPLITS:
         schema = shard_schema(preprocessing)
         with pq.ParquetWriter(folder / f"{split}.parquet", schema, compression="zstd") as writer:
-            for batch in _rows(contract, database, split):
+            for batch in _rows(contract, database, index, split):
                 rows = pa.Table.from_batches([batch])
                 writer.write_table(to_shard(to_arrays(contract, preprocessing, rows), schema))
     in_order = {name: counts[name] for name in (*SPLITS, "gap") if name in counts}
-    return Fold(
-        index=0, rows=in_order, inputs=len(preprocessing.inputs), constant=preprocessing.constant
+    inputs = len(preprocessing.inputs)
+    return Fold(index=index, rows=in_order, inputs=inputs, constant=preprocessing.constant)
+
+
+def _counts(contract: Contract, database: Any, index: int) -> dict[str, int]:
+    """Return a division's rows by split; those that a fold leaves out are not counted."""
+    name = fold_name(index)
+    found = dict(
+        database.execute(f"SELECT {name}, count(*) FROM splits GROUP BY {name}").fetchall()
     )
+    if contract.evaluation.folds:
+        found.pop(None, None)
+    return found
 
 
 def _learnable(preprocessing: Preprocessing) -> None:
@@ -79,11 +106,11 @@ def _learnable(preprocessing: Preprocessing) -> None:
         )
 
 
-def _rows(contract: Contract, database: Any, split: str) -> Iterator[pa.RecordBatch]:
+def _rows(contract: Contract, database: Any, index: int, split: str) -> Iterator[pa.RecordBatch]:
     """Yield a split's raw rows in order, in batches; one empty batch where there are none."""
     names = columns(list(dict.fromkeys(["_row", *contract.columns()])))
-    # No join: a column of the user's may be called `split` too.
-    own = "SELECT _row FROM splits WHERE split = ?"
+    # No join: a column of the user's may be called as a division is too.
+    own = f"SELECT _row FROM splits WHERE {fold_name(index)} = ?"
     query = f"SELECT {names} FROM kept WHERE _row IN ({own}) ORDER BY _row"
     reader = database.sql(query, params=[split]).to_arrow_reader(BATCH_ROWS)
     batches = iter(reader)
@@ -106,16 +133,25 @@ def _reads(contract: Contract) -> Any:
     groups = contract.groups()
     wholes = [[g.whole, groups[name]] for name, g in contract.target_groups.items() if g.whole]
     split = contract.split.model_dump(mode="json")
+    folds = contract.evaluation.model_dump(mode="json", include={"folds", "repeats", "publish"})
     return [
         features,
         targets,
         wholes,
         contract.present_columns,
         split,
+        folds,
         contract.time,
         contract.key,
         contract.row_weight,
     ]
+
+
+def _sizes(shards: Shards) -> list[dict[str, Any]]:
+    """Return the table of sizes: a row a split, or under cross-validation a row a division."""
+    if len(shards.divisions) == 1:
+        return [{"split": s, "rows": n} for s, n in shards.folds[0].rows.items()]
+    return [{"division": fold.name} | fold.rows for fold in shards.divisions]
 
 
 STAGE = Stage("preprocess", "shards", Shards, __name__, _reads)
@@ -132,6 +168,5 @@ def preprocess(contract: Contract, checked: Checked) -> Shards:
         return write_shards(contract, checked, rows, quarantine, folder)
 
     shards = STAGE.run(contract, checked.hash, work=work)
-    sizes = [{"split": s, "rows": n} for s, n in shards.folds[0].rows.items()]
-    table(contract.dataset, "splits", sizes, "Rows by split")
+    table(contract.dataset, "splits", _sizes(shards), "Rows by split")
     return shards

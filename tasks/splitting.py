@@ -10,9 +10,11 @@ from data_contracts.contract import Contract
 from data_contracts.split import SPLITS, ColumnSplit, GroupSplit, RandomSplit, TimeSplit, seconds
 from tasks.database import literal, quoted
 from tasks.errors import DataError
+from tasks.records import REFIT, fold_name
 
 LEAST_ROWS = 10
 """The fewest rows that train, validation and test need each."""
+NEEDED = ("train", "validation", "test")
 
 
 def split_sql(contract: Contract, table: str) -> str:
@@ -31,12 +33,16 @@ def split_sql(contract: Contract, table: str) -> str:
 
 
 def _by_hash(shares: tuple[float, ...], seed: int, columns: tuple[str, ...], table: str) -> str:
-    """The first 52 bits of an MD5 make a number in [0, 1) that is even over keys."""
-    parts = ", ".join(f"coalesce({quoted(c)}::VARCHAR, '')" for c in columns)
-    key = f"concat_ws(chr(31), {literal(str(seed))}, {parts})"
-    place = f"(('0x' || left(md5({key}), 13))::BIGINT / {2**52})"
+    place = f"({hash_sql(str(seed), columns)} / {2**52})"
     placed = f"SELECT _row, {place} AS place FROM {table}"
     return f"SELECT _row, {_cases('place', _cuts(shares))} AS split FROM ({placed})"
+
+
+def hash_sql(seed: str, columns: tuple[str, ...]) -> str:
+    """Return SQL for the first 52 bits of an MD5 of some columns: a number even over keys."""
+    parts = ", ".join(f"coalesce({quoted(c)}::VARCHAR, '')" for c in columns)
+    key = f"concat_ws(chr(31), {literal(seed)}, {parts})"
+    return f"('0x' || left(md5({key}), 13))::BIGINT"
 
 
 def _by_time(split: TimeSplit, time: str, table: str) -> str:
@@ -71,18 +77,25 @@ def _cases(value: str, cuts: list[float]) -> str:
     return f"CASE {whens} ELSE 'test' END"
 
 
-def check_counts(contract: Contract, counts: dict[str, int]) -> None:
-    """Raise DataError where a split has too few rows, or a name that is no split."""
+def check_counts(contract: Contract, counts: dict[str, int], division: str = "") -> None:
+    """Raise DataError where a split has too few rows, or a name that is no split.
+
+    `division` is the fold or the refit whose rows they are, where there are several.
+    """
     strange = sorted(str(s) for s in counts if s not in (*SPLITS, "gap"))
     if strange:
         raise DataError(
             f"split.column holds {', '.join(strange[:5])}; expected {', '.join(SPLITS)} or gap"
         )
-    for name in ("train", "validation", "test"):
+    mend = "change the shares or the gap"
+    if division:
+        mend = "lower evaluation.folds, or change the shares, the gap or the groups"
+    for name in ("train", "validation") if division == fold_name(REFIT) else NEEDED:
         if counts.get(name, 0) < LEAST_ROWS:
             shown: Any = ", ".join(f"{s} {counts.get(s, 0):,}" for s in SPLITS)
+            where = f" in {division}" if division else ""
             raise DataError(
-                f"too few rows to split: {name} has {counts.get(name, 0)}, and needs at least "
-                f"{LEAST_ROWS} ({shown}, gap {counts.get('gap', 0):,}). Bring more rows, or "
-                f"change the shares or the gap of {contract.dataset}'s split"
+                f"too few rows to split: {name} has {counts.get(name, 0)}{where}, and needs at "
+                f"least {LEAST_ROWS} ({shown}, gap {counts.get('gap', 0):,}). Bring more rows, or "
+                f"{mend} of {contract.dataset}'s split"
             )

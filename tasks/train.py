@@ -1,7 +1,10 @@
-"""Train: one member per fold on its shards, kept as a candidate with its preprocessing.
+"""Train: a network on its shards, kept as a candidate with its preprocessing.
 
-In: a contract and Shards. Out: a Candidate with `bundle/`, `curves.json` and `layers.json`, and
-with `control/` where the contract asks for a control. Raises Diverged when the loss is no
+In: a contract and Shards. Out: a Candidate with `bundle/` (its intervals come from raw
+calibration rows), `seen.parquet`, `curves.json` and `layers.json`, and with `control/` where the
+contract asks for a control. Under cross-validation a network per fold, each in `folds/fold_<i>/`
+beside its control; `bundle/` is then the refit on all rows, or the folds' networks together, with
+intervals from the folds' errors on their test rows. Raises Diverged when the loss is no
 number, MissingPart where the device that is asked for is not there.
 The Prefect flow that calls this stands in flows/train.py, since it runs in a process of its own.
 """
@@ -10,86 +13,152 @@ import json
 import logging
 import os
 import time
-from dataclasses import asdict
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import pyarrow as pa
+
 from data_contracts.columns import Target
 from data_contracts.contract import Contract
 from data_contracts.recipes.brought import brought_by
+from data_contracts.split import SPLITS
 from tasks.backends import backend
 from tasks.control import control_contract
+from tasks.intervals import HeldBack, fit_intervals, fold_intervals, joined, residuals
 from tasks.learning.errors import Diverged
-from tasks.records import Candidate, Shards
+from tasks.records import REFIT, Candidate, Fold, Shards
+from tasks.seen import SEEN_SPLITS, write_seen
+from tasks.split_rows import split_rows
 from tasks.stage import Stage
 from tasks.storage import root_storage
 
 if TYPE_CHECKING:
     from tasks.learning.bundle import Member
+    from tasks.learning.conformal import Conformal
     from tasks.learning.fitting import Curve
 
 log = logging.getLogger("polycast")
+
+
+@dataclass(frozen=True, eq=False)
+class _Fit:
+    """What was trained on one division of the rows."""
+
+    fold: Fold
+    member: "Member"
+    curve: "Curve"
 
 
 def train_candidate(contract: Contract, shards: Shards, data: Path, folder: Path) -> Candidate:
     """Train on the shards in `data`, write the candidate into `folder`, return its record."""
     device = backend().use_device(contract.training.device)
     from tasks.learning.bundle import Bundle, save_bundle
-    from tasks.learning.sparsity import layer_weights
 
     start = time.monotonic()
-    control = control_contract(contract)
-    members, curves = _members(contract, shards, data)
-    save_bundle(Bundle(members), folder / "bundle")
-    (folder / "curves.json").write_text(json.dumps([asdict(c) for c in curves]), "utf-8")
-    layers = [[kernel._asdict() for kernel in layer_weights(m.network)] for m in members]
-    (folder / "layers.json").write_text(json.dumps(layers), "utf-8")
+    fits = [_fit(contract, shards, fold, data) for fold in shards.divisions]
+    took = time.monotonic() - start
+    published = [f for f in fits if f.fold.index == REFIT] or fits
+    intervals = _intervals(contract, fits, _files(shards, data), folder)
+    save_bundle(Bundle([f.member for f in published], intervals), folder / "bundle")
+    _keep_curves([*published, *(f for f in fits if f not in published)], folder)
+    _keep_layers(published, folder)
     candidate = Candidate(
         shards=shards,
-        members=len(members),
-        parameters=sum(int(m.network.count_params()) for m in members),
-        epochs=max(len(c.loss) for c in curves),
-        best_epoch=curves[0].best_epoch,
-        validation_loss=sum(c.best_loss for c in curves) / len(curves),
-        train_seconds=time.monotonic() - start,
+        members=len(published),
+        parameters=sum(int(f.member.network.count_params()) for f in published),
+        epochs=max(len(f.curve.loss) for f in published),
+        best_epoch=published[0].curve.best_epoch,
+        validation_loss=sum(f.curve.best_loss for f in published) / len(published),
+        train_seconds=took,
         device=device,
     )
+    write_seen(contract, _seen_rows(contract, shards, data), folder / "seen.parquet")
+    control = control_contract(contract)
     if control is not None:
-        save_bundle(Bundle(_control(control, shards, data)), folder / "control")
+        for fold in shards.folds:
+            member = _control(control, shards, fold, data)
+            save_bundle(Bundle([member]), folder / candidate.folder_of(fold) / "control")
     return candidate
 
 
-def _control(control: Contract, shards: Shards, data: Path) -> "list[Member]":
-    """Return the control's members. A fault says that it is the control's."""
+def _intervals(
+    contract: Contract, fits: list[_Fit], files: tuple[Path, Path], folder: Path
+) -> "Conformal | None":
+    """Return the intervals of what is published; keep the folds' bundles with theirs."""
+    from tasks.learning.bundle import Bundle, save_bundle
+
+    if len(fits) == 1:
+        held = HeldBack(Bundle([fits[0].member]), fits[0].fold)
+        return fit_intervals(contract, [held], *files)
+    folds = [f for f in fits if f.fold.index != REFIT]
+    held_back = [HeldBack(Bundle([f.member]), f.fold, "test") for f in folds]
+    found = [residuals(contract, held, *files) for held in held_back]
+    for fit, own in zip(folds, fold_intervals(contract, found), strict=True):
+        save_bundle(Bundle([fit.member], own), folder / "folds" / fit.fold.name / "bundle")
+    return joined(contract, found)
+
+
+def _seen_rows(contract: Contract, shards: Shards, data: Path) -> Iterator[pa.Table]:
+    """Yield the keys of all rows that anything trains, validates or calibrates on.
+
+    Under cross-validation the intervals come from the test rows, which are seen by that.
+    """
+    indices = [fold.index for fold in shards.divisions]
+    seen = SEEN_SPLITS if len(indices) == 1 else SPLITS
+    return split_rows(*_files(shards, data), indices, seen, contract.key)
+
+
+def _files(shards: Shards, data: Path) -> tuple[Path, Path]:
+    """Return the files of the raw rows and of their splits."""
+    snapshot = root_storage().fetch(shards.checked.snapshot.place)
+    return snapshot / "rows.parquet", data / "splits.parquet"
+
+
+def _keep_curves(fits: list[_Fit], folder: Path) -> None:
+    curves = [{"division": f.fold.name, **asdict(f.curve)} for f in fits]
+    (folder / "curves.json").write_text(json.dumps(curves), "utf-8")
+
+
+def _keep_layers(fits: list[_Fit], folder: Path) -> None:
+    from tasks.learning.sparsity import layer_weights
+
+    layers = [[kernel._asdict() for kernel in layer_weights(f.member.network)] for f in fits]
+    (folder / "layers.json").write_text(json.dumps(layers), "utf-8")
+
+
+def _control(control: Contract, shards: Shards, fold: Fold, data: Path) -> "Member":
+    """Return the control's member of a fold. A fault says that it is the control's."""
     try:
-        return _members(control, shards, data, "the control's ")[0]
+        return _fit(control, shards, fold, data, "the control's ").member
     except Diverged as fault:
         fault.add("This was the control, not the candidate: evaluation.control: none leaves it out")
         raise
 
 
-def _members(
-    contract: Contract, shards: Shards, data: Path, whose: str = ""
-) -> "tuple[list[Member], list[Curve]]":
-    """Return a trained member per fold, and their learning curves."""
+def _fit(contract: Contract, shards: Shards, fold: Fold, data: Path, whose: str = "") -> _Fit:
+    """Return the member trained on one division of the rows, and its learning curve."""
     from tasks.learning.fitting import fit_member
     from tasks.learning.preprocessing import Preprocessing
     from tasks.learning.shards import read_shard
 
-    members, curves = [], []
-    for fold in shards.folds:
-        place = data / f"fold_{fold.index}"
-        train, validation = (read_shard(place / f"{s}.parquet") for s in ("train", "validation"))
-        fitted = Preprocessing.from_json((place / "preprocessing.json").read_text("utf-8"))
-        tell, slopes = _teller(contract, whose), backend().gradients
-        try:
-            member, curve = fit_member(contract, fitted, train, validation, tell, slopes)
-        except Diverged as fault:
-            raise keep_last_good(contract, fault) from None
-        members.append(member)
-        curves.append(curve)
-    return members, curves
+    place = data / fold.name
+    train, validation = (read_shard(place / f"{s}.parquet") for s in ("train", "validation"))
+    fitted = Preprocessing.from_json((place / "preprocessing.json").read_text("utf-8"))
+    tell, slopes = _teller(contract, shards, fold, whose), backend().gradients
+    try:
+        member, curve = fit_member(contract, fitted, train, validation, tell, slopes)
+    except Diverged as fault:
+        if len(shards.divisions) > 1:
+            fault.add(f"This was the {_words(shards, fold)}")
+        raise keep_last_good(contract, fault) from None
+    return _Fit(fold, member, curve)
+
+
+def _words(shards: Shards, fold: Fold) -> str:
+    return "refit" if fold.index == REFIT else f"fold {fold.index + 1} of {len(shards.folds)}"
 
 
 def keep_last_good(contract: Contract, fault: Diverged) -> Diverged:
@@ -106,13 +175,21 @@ def keep_last_good(contract: Contract, fault: Diverged) -> Diverged:
     return fault
 
 
-def _teller(contract: Contract, whose: str) -> Any:
+def _teller(contract: Contract, shards: Shards, fold: Fold, whose: str) -> Any:
     """Return what tells of each epoch on the log, for whoever draws a bar."""
-    epochs = contract.recipe.epochs
+    epochs, parts = contract.recipe.epochs, len(shards.divisions)
+    part = parts - 1 if fold.index == REFIT else fold.index
+    which = f"{whose}{_words(shards, fold)}: " if parts > 1 else whose
 
     def tell(epoch: int, loss: float, val_loss: float) -> None:
-        news = {"epoch": epoch, "epochs": epochs, "loss": loss, "val_loss": val_loss}
-        text = whose + "epoch %d of at most %d: loss %.4f, validation %.4f"
+        news: dict[str, Any] = {
+            "epoch": epoch,
+            "epochs": epochs,
+            "loss": loss,
+            "val_loss": val_loss,
+        }
+        news |= {"which": which, "part": part, "parts": parts}
+        text = which + "epoch %d of at most %d: loss %.4f, validation %.4f"
         extra = {"stage": "train", "state": "epoch"} | news
         log.info(text, epoch, epochs, loss, val_loss, extra=extra)
 
@@ -120,7 +197,8 @@ def _teller(contract: Contract, whose: str) -> Any:
 
 
 def _reads(contract: Contract) -> Any:
-    """The recipe and who brings it, how it is computed, what is asked of targets, the control."""
+    """The recipe and who brings it, how it is computed, what is asked of targets, the control,
+    and what makes rows and blocks of rows."""
     fields = {"output", "loss", "loss_level", "loss_weight", "group"}
     targets = {
         name: target.model_dump(mode="json", include=fields | _bounds(target))
@@ -132,7 +210,8 @@ def _reads(contract: Contract) -> Any:
     recipe = contract.recipe.model_dump(mode="json")
     brought = brought_by(contract.recipe.architecture)
     control = contract.evaluation.control
-    return [recipe, brought, training, targets, asked, keras, control]
+    made = contract.model_dump(mode="json", include={"key", "time", "row_weight", "split"})
+    return [recipe, brought, training, targets, asked, keras, control, made]
 
 
 def _bounds(target: Target) -> set[str]:
