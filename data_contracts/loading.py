@@ -19,6 +19,8 @@ from data_contracts.overrides import Override, apply
 from data_contracts.reading import Document, read
 from data_contracts.section import Refusal, did_you_mean
 
+RUN_SUFFIX = ".json"
+"""How the file of a contract ends that a run left behind; it is not named for its dataset."""
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
 EXAMPLES = "examples"
 """The folder of the shipped example contracts: its file `shared.yaml` is `example_shared`."""
@@ -28,7 +30,8 @@ def load_contract(dataset: str, overrides: Sequence[str] = ()) -> Contract:
     """Return the validated contract of a dataset.
 
     `dataset` is a name (looked for in ./data_contracts, then among the shipped contracts and
-    examples) or a path to a YAML file; `overrides` are texts such as `recipe.epochs=5`.
+    examples), a path to a YAML file, or one to the `contract.json` that a run left behind;
+    `overrides` are texts such as `recipe.epochs=5`.
     A relative path of the source comes back absolute.
     Raises UnknownDataset, or ContractError with all that is wrong.
     """
@@ -46,7 +49,7 @@ def find_contract(dataset: str) -> FilePath:
 
     Raises UnknownDataset, with the nearest names where there are some.
     """
-    if dataset.endswith((".yaml", ".yml")):
+    if dataset.endswith((".yaml", ".yml", RUN_SUFFIX)):
         if os.path.isfile(dataset):  # answers no, and never raises, on any text
             return FilePath(dataset)
         raise UnknownDataset(f"no contract file at {dataset!r}")
@@ -100,7 +103,8 @@ def _checked(data: dict[str, Any], file: FilePath) -> Contract | list[Refusal]:
         found = refusals(error)
     name = data.get("dataset", file.stem)
     example = file.parent.name == EXAMPLES and name == f"example_{file.stem}"
-    if name != file.stem and not example and ("dataset",) not in [r.path for r in found]:
+    named = name == file.stem or example or file.suffix == RUN_SUFFIX
+    if not named and ("dataset",) not in [r.path for r in found]:
         found.append(Refusal(("dataset",), f"{file.stem}, as the file is named", shown(name)))
     return found if contract is None or found else contract
 

@@ -1,9 +1,10 @@
-"""Read YAML safely, and remember on which line each key stands.
+"""Read YAML (and so JSON) safely, and remember on which line each key stands.
 
 A contract is one mapping whose keys are text, each once. Aliases and merge keys are fine as
 long as what they spell out stays small.
 """
 
+import re
 from collections.abc import Hashable
 from dataclasses import dataclass
 from pathlib import Path as FilePath
@@ -100,6 +101,12 @@ class _Loader(yaml.SafeLoader):
         except _WRONG_VALUE as error:
             said = f"{node.value!r:.80}, which is no {_kind(node)} ({error})"
             raise yaml.constructor.ConstructorError(None, None, said, node.start_mark) from None
+
+
+# What JSON and people take for a number, and YAML 1.1 for text.
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"[-+]?[0-9]+(\.[0-9]*)?[eE][-+]?[0-9]+"), "-+0123456789"
+)
 
 
 class _Walk:

@@ -64,6 +64,34 @@ def test_a_contract_is_found_by_its_path(folder):
     assert load_contract(str(folder / "small.yaml")).dataset == "small"
 
 
+def test_the_contract_that_a_run_left_behind_is_loaded_as_it_was(folder):
+    asked = [
+        "recipe.learning_rate=1e-5",
+        "time=id",
+        "source.as_of=2013-06-01",
+        'gate.rebaseline=a "new" start',
+    ]
+    contract = load_contract("small", asked)
+    left = folder / "contract.json"
+    left.write_text(contract.model_dump_json(indent=1), "utf-8")
+    assert load_contract(str(left)) == contract
+    assert load_contract(str(left)).recipe.learning_rate == 1e-5
+
+
+def test_what_is_wrong_in_a_contract_that_a_run_left_behind_is_told_with_its_line(folder):
+    left = folder / "contract.json"
+    text = load_contract("small").model_dump_json(indent=1)
+    left.write_text(text.replace('"kind": "random"', '"kind": "rndom"'), "utf-8")
+    problem = only_problem(left)
+    assert problem.key == "split.kind"
+    assert problem.where.startswith(f"{left}:")
+
+
+@pytest.mark.parametrize("text", ["1e-3", "1E-3", "+1.e-3", "0.001"])
+def test_a_power_of_ten_is_a_number_with_or_without_a_point(folder, text):
+    assert load_contract("small", [f"recipe.learning_rate={text}"]).recipe.learning_rate == 1e-3
+
+
 def test_a_relative_source_path_starts_at_the_contracts_folder(folder):
     assert load_contract("small").source.path == str(folder / "rows.parquet")
 

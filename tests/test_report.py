@@ -29,10 +29,12 @@ from tasks.records import (
     Snapshot,
     Verdict,
 )
+from tasks.report.drawing import MOST_PLOTS
 from tasks.report.errors_table import MOST_TARGETS
 from tasks.report.numbers import aligned, duration, fixed, powers
-from tasks.report.page import MOST_PLOTS, ReportSources, href, write_report
+from tasks.report.page import href, write_report
 from tasks.report.plots import periods
+from tasks.report.sources import ReportSources
 
 WEATHER = {
     "temp": {"unit": "°F", "description": "temperature", "present": "x"},
@@ -223,7 +225,7 @@ def test_no_address_is_fetched(case):
 def test_every_image_says_in_words_what_it_shows(case):
     case.drawn = True
     images = Page(case.write()).of("img")
-    assert len(images) == 1 + 2 * len(WEATHER)
+    assert len(images) == 2 + 2 * len(WEATHER)
     assert all(len(i["alt"]) > 40 for i in images)
 
 
@@ -385,14 +387,14 @@ def nothing_but_the_candidate(case: Case) -> None:
 @pytest.mark.parametrize(
     ("change", "images"),
     [
-        (no_champion, 7),
-        (no_time, 4),
-        (number_time, 7),
-        (zoned_time, 7),
-        (text_time, 4),
-        (one_moment, 4),
-        (several_folds_and_members, 7),
-        (nothing_but_the_candidate, 7),
+        (no_champion, 8),
+        (no_time, 5),
+        (number_time, 8),
+        (zoned_time, 8),
+        (text_time, 5),
+        (one_moment, 5),
+        (several_folds_and_members, 8),
+        (nothing_but_the_candidate, 8),
     ],
 )
 def test_it_is_written_with(case, change: Callable[[Case], None], images):
@@ -432,7 +434,7 @@ def test_many_targets_stay_usable(case):
     text = case.write()
     found = words(text)
     assert len(text) < 2_000_000
-    assert len(Page(text).of("img")) == 1 + 2 * MOST_PLOTS
+    assert len(Page(text).of("img")) == 2 + 2 * MOST_PLOTS
     assert f"Plotted are {MOST_PLOTS} of 61 targets" in found
     assert 'late <span class="soft">' in text.replace("<code>", "").replace("</code>", "")
     assert all(f"<code>{n}</code>" in text for n in names)

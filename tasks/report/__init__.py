@@ -1,18 +1,22 @@
 """Report: the run folder, with one HTML page for people and one manifest to repeat the run by.
 
-In: a contract and a Publication. Out: a Run with `report.html`, `run.json` and `contract.json`.
-The folder is whole when its manifest is there, and is never edited afterwards.
+In: a contract and a Publication. Out: a Run with `report.html`, `run.json`, `contract.json` and
+`drift.json` (how far the test rows have moved from the train rows, by column). The folder is
+whole when its manifest is there, and is never edited afterwards.
 """
 
 import json
+import shlex
 import uuid
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from data_contracts.contract import Contract
+from tasks.drift import Drift, drift
 from tasks.environment import environment
-from tasks.orchestration import markdown, stage_task
+from tasks.orchestration import markdown, stage_task, table
 from tasks.records import Publication, Record, Run
 from tasks.stage import Stage
 from tasks.storage import Storage, root_storage
@@ -24,7 +28,8 @@ def write_run(contract: Contract, publication: Publication, run_id: str, folder:
     """Write the report, the manifest and the contract into `folder`; return the Run."""
     from prefect.runtime import flow_run
 
-    from tasks.report.page import ReportSources, write_report
+    from tasks.report.page import write_report
+    from tasks.report.sources import ReportSources
 
     storage = root_storage()
     records = chain(publication)
@@ -33,11 +38,14 @@ def write_run(contract: Contract, publication: Publication, run_id: str, folder:
     scores = storage.fetch(records["evaluate"].place)
     candidate = storage.fetch(records["train"].place)
     ended = datetime.now(UTC)
-    as_of = f" --as-of {publication.as_of}" if publication.as_of else ""
+    moved = _drift(contract, storage, publication)
     sources = ReportSources(
         predictions=scores / "predictions.parquet",
         curves=candidate / "curves.json",
         layers=candidate / "layers.json",
+        slices=_where_it_is(scores / "slices.parquet"),
+        importance=_where_it_is(scores / "importance.json"),
+        drift=moved,
         versions=versions["packages"],
         run_id=run_id,
         ended=ended,
@@ -47,10 +55,11 @@ def write_run(contract: Contract, publication: Publication, run_id: str, folder:
             "shards": storage.address(records["preprocess"].place, "splits.parquet"),
             "MLflow run": publication.tracking_run,
         },
-        reproduce=f"polycast retrain {contract.dataset}{as_of}",
+        reproduce=reproduce(storage, folder),
     )
     write_report(contract, publication, sources, folder / "report.html")
     (folder / "contract.json").write_text(contract.model_dump_json(indent=1), "utf-8")
+    (folder / "drift.json").write_text(json.dumps([asdict(d) for d in moved], indent=1), "utf-8")
     manifest = {
         "run": run_id,
         "ended": ended.isoformat(timespec="seconds"),
@@ -65,7 +74,7 @@ def write_run(contract: Contract, publication: Publication, run_id: str, folder:
     return Run(
         id=run_id,
         dataset=contract.dataset,
-        outcome="published" if publication.version else "blocked",
+        outcome=publication.outcome,
         publication=publication,
         flow_run=flow_run.id,
     )
@@ -88,6 +97,25 @@ def chain(publication: Publication) -> dict[str, Record]:
     }
 
 
+def reproduce(storage: Storage, folder: Path) -> str:
+    """Return the command that repeats the run: its contract holds all that was asked for.
+
+    On a remote root the file has no path: it is named as it lies beside the page.
+    """
+    file = str(folder / "contract.json") if storage.local else "contract.json"
+    return f"polycast retrain {shlex.quote(file)}"
+
+
+def _drift(contract: Contract, storage: Storage, publication: Publication) -> list[Drift]:
+    shards = publication.verdict.scores.candidate.shards
+    rows = storage.fetch(shards.checked.snapshot.place) / "rows.parquet"
+    return drift(contract, shards, rows, storage.fetch(shards.place) / "splits.parquet")
+
+
+def _where_it_is(file: Path) -> Path | None:
+    return file if file.exists() else None
+
+
 def _stage(storage: Storage, record: Record) -> dict[str, Any]:
     manifest = storage.manifest(record.place) or {}
     return {
@@ -97,6 +125,25 @@ def _stage(storage: Storage, record: Record) -> dict[str, Any]:
         "seconds": manifest.get("seconds", 0.0),
         "written": manifest.get("written", ""),
     }
+
+
+def show_tables(contract: Contract, publication: Publication, run: Run) -> None:
+    """Publish the page's own tables as artifacts: importance and drift."""
+    from tasks.report.drift_table import drift_rows
+    from tasks.report.errors_table import Table
+    from tasks.report.importance import importance, importance_rows
+
+    storage = root_storage()
+    scores = storage.fetch(publication.verdict.scores.place)
+    file = _where_it_is(scores / "importance.json")
+    found = importance(Table(contract, publication.verdict), file)
+    if found:
+        about = "By how much each target's RMSE grows when a feature is shuffled"
+        table(contract.dataset, "importance", importance_rows(found), about)
+    content = (storage.fetch(run.place) / "drift.json").read_text("utf-8")
+    moved = drift_rows([Drift(**d) for d in json.loads(content)])
+    if moved:
+        table(contract.dataset, "drift", moved, "How far the test rows moved from the train rows")
 
 
 @stage_task
@@ -109,6 +156,7 @@ def report(contract: Contract, publication: Publication) -> Run:
         place=f"runs/{contract.dataset}/{run_id}",
         work=lambda folder: write_run(contract, publication, run_id, folder),
     )
+    show_tables(contract, publication, run)
     address = root_storage().address(run.place, "report.html")
     # A browser opens no file from a page of a server: the address is there to be copied.
     text = f"Open this in a browser:\n\n```\n{address}\n```\n\nRun `{run.id}`."

@@ -9,7 +9,8 @@ from typing import Literal
 
 from tasks.records import Publication, Ruling, Verdict
 
-State = Literal["failed", "warns", "holds", "silent"]
+State = Literal["failed", "unsure", "warns", "holds", "silent"]
+Tone = Literal["good", "bad", "open"]
 
 MOST_FAILED = 100
 MOST_HELD = 20
@@ -38,32 +39,52 @@ class RuleView:
 
 
 def state(ruling: Ruling) -> State:
-    """Say how a ruling stands: it blocks, it warns, it holds, or it has nothing to judge."""
+    """Say how a ruling stands: it blocks, the rows cannot tell, it warns, it holds, or it has
+    nothing to judge."""
+    if ruling.unsure:
+        return "unsure"
     if not ruling.passed:
         return "failed" if ruling.blocks else "warns"
     return "silent" if ruling.value is None or ruling.limit is None else "holds"
 
 
+def tone(publication: Publication) -> Tone:
+    """Say whether the news is good, bad, or not decided yet."""
+    verdict = publication.verdict
+    if publication.version is not None:
+        return "good"
+    rejected = verdict.approval is not None and verdict.approval.decision == "rejected"
+    return "bad" if rejected or verdict.outcome in ("pass", "fail") else "open"
+
+
 def sentence(publication: Publication) -> tuple[str, str]:
     """Return the verdict's word and what follows from it, the two halves of one sentence."""
     verdict = publication.verdict
-    before = verdict.scores.champion
-    if publication.version is not None and publication.as_of:
-        kept = f"{publication.model} version {publication.version} is kept"
-        return _word(verdict), f"{kept}, as of {publication.as_of}; the champion stays."
+    approval = verdict.approval
     if publication.version is not None:
-        place = f" in place of version {before}" if before else ", its first champion"
-        if before == publication.version:
-            place = ", as before"
-        return _word(
-            verdict
-        ), f"{publication.model} version {publication.version} is champion{place}."
-    if verdict.outcome == "pass":
+        decided = f", {verdict.decided}" if verdict.decided else ""
+        return _word(verdict), f"{_published(publication)}{decided}."
+    if approval and approval.decision == "rejected":
+        return _word(verdict), f"nothing was published, because it was {verdict.decided}."
+    if verdict.outcome == "pass" or approval:
         return _word(verdict), "yet no version was registered."
     return _word(verdict), f"nothing was published, because {_cause(verdict)}."
 
 
+def _published(publication: Publication) -> str:
+    version = f"{publication.model} version {publication.version}"
+    before = publication.verdict.scores.champion
+    if publication.as_of:
+        return f"{version} is kept, as of {publication.as_of}; the champion stays"
+    place = f" in place of version {before}" if before else ", its first champion"
+    if before == publication.version:
+        place = ", as before"
+    return f"{version} is champion{place}"
+
+
 def _word(verdict: Verdict) -> str:
+    if verdict.approval:
+        return {"approved": "Approved", "rejected": "Rejected"}[verdict.approval.decision]
     return {
         "pass": "Passed",
         "fail": "Failed",
@@ -73,27 +94,37 @@ def _word(verdict: Verdict) -> str:
 
 
 def _cause(verdict: Verdict) -> str:
+    if verdict.outcome == "needs approval":
+        return "it waits for approval"
+    if verdict.outcome == "insufficient evidence":
+        unsure = [r for r in verdict.rulings if state(r) == "unsure" and r.blocks]
+        return f"the evidence does not suffice{_named(unsure)}"
     failed = [r for r in verdict.rulings if state(r) == "failed"]
-    if not failed:
-        return (
-            "it waits for approval"
-            if verdict.outcome == "needs approval"
-            else ("the evidence does not suffice")
-        )
-    where = list(dict.fromkeys(r.target for r in failed if r.target != "all"))
-    named = ", ".join(where[:NAMED]) + (f" and {len(where) - NAMED} more" * (len(where) > NAMED))
     of = f"{len(failed)} of {len(verdict.rulings)} rulings"
-    return f"{of} {'does' if len(failed) == 1 else 'do'} not hold{f' ({named})' if named else ''}"
+    return f"{of} {'does' if len(failed) == 1 else 'do'} not hold{_named(failed)}"
+
+
+def _named(rulings: Iterable[Ruling]) -> str:
+    """Return the first targets of rulings in brackets, nothing where they name none."""
+    where = list(dict.fromkeys(r.target for r in rulings if r.target != "all"))
+    more = f" and {len(where) - NAMED} more" if len(where) > NAMED else ""
+    return f" ({', '.join(where[:NAMED])}{more})" if where else ""
 
 
 def deciding(verdict: Verdict) -> list[RulingView]:
-    """Return the rulings that decided: those that failed, else each rule's closest call."""
+    """Return the rulings that decided, in this order: those that failed and those that
+    cannot be told, furthest from their limit first; of each other rule the closest call."""
     views = [RulingView(state(r), r) for r in verdict.rulings]
     failed = [v for v in views if v.state == "failed"]
-    if failed:
-        return failed
+    unsure = [v for v in views if v.state == "unsure" and v.ruling.blocks]
+    told = {v.ruling.rule for v in (*failed, *unsure)}
     by_rule = _by_rule(v for v in views if v.state == "holds" and v.ruling.blocks)
-    return [min(held, key=lambda v: _room(v.ruling)) for held in by_rule.values()]
+    closest = [min(h, key=lambda v: _room(v.ruling)) for r, h in by_rule.items() if r not in told]
+    return [
+        *sorted(failed, key=lambda v: -_room(v.ruling)),
+        *sorted(unsure, key=lambda v: -_room(v.ruling)),
+        *sorted(closest, key=lambda v: _room(v.ruling)),
+    ]
 
 
 def warnings(verdict: Verdict) -> list[RulingView]:
@@ -110,8 +141,8 @@ def rules(verdict: Verdict) -> list[RuleView]:
 
 def _rule(rule: str, rulings: list[RulingView]) -> RuleView:
     ordered = sorted(rulings, key=lambda v: (_rank(v.state), _room(v.ruling)))
-    bad = [v for v in ordered if not v.ruling.passed]
-    good = [v for v in ordered if v.ruling.passed]
+    bad = [v for v in ordered if v.state in ("failed", "unsure", "warns")]
+    good = [v for v in ordered if v.state in ("holds", "silent")]
     shown = (*bad[:MOST_FAILED], *good[:MOST_HELD])
     silent = all(v.state == "silent" for v in rulings)
     return RuleView(
@@ -131,7 +162,7 @@ def _by_rule(views: Iterable[RulingView]) -> dict[str, list[RulingView]]:
 
 
 def _rank(of: State) -> int:
-    return ("failed", "warns", "holds", "silent").index(of)
+    return ("failed", "unsure", "warns", "holds", "silent").index(of)
 
 
 def _room(ruling: Ruling) -> float:

@@ -36,6 +36,33 @@ def powers(value: float, digits: int = 3) -> str:
     return f"{mantissa} × 10{str(int(exponent)).translate(_SUPERSCRIPT)}".replace("-", "−")
 
 
+def plain(value: float) -> str:
+    """Return a number alone, with at most four digits: 3.5 is `3.5`, 12000 is `12,000`."""
+    if not math.isfinite(value):
+        return MISSING
+    if float(value).is_integer() and abs(value) < 1e9:
+        return fixed(value, 0)
+    if not 1e-4 <= abs(value) < 1e6:
+        return powers(value)
+    return fixed(value, max(0, 3 - math.floor(math.log10(abs(value))))).rstrip("0").rstrip(".")
+
+
+def percent(share: float | None, decimals: int = 1, sign: bool = True) -> str:
+    """Return a share as percent: 0.0221 is `+2.2 %`, without its plus where `sign` is False."""
+    if share is None or not math.isfinite(share):
+        return MISSING
+    text = fixed(100 * share, decimals)
+    plus = "+" if sign and share > 0 and any(d in text for d in "123456789") else ""
+    return f"{plus}{text} %"
+
+
+def probability(p: float | None) -> str:
+    """Return a p value: two digits, and `< 0.001` for less than that."""
+    if p is None or not math.isfinite(p):
+        return MISSING
+    return "< 0.001" if p < 0.001 else fixed(p, 3 if p < 0.1 else 2)
+
+
 def ratio(value: float | None) -> str:
     """Return a number without a unit, such as R² or skill: three decimals, fewer when large."""
     if value is None or not math.isfinite(value):

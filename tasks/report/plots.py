@@ -1,30 +1,22 @@
 """The report's plots: learning curves, prediction against truth, residuals over time.
 
-In: arrays in a target's unit. Out: one SVG as text, dark ink on a transparent ground, for a
-light card. Drawn through matplotlib's `Figure`, never pyplot, so no global state is touched.
+In: arrays in a target's unit. Out: one SVG as text.
 """
 
-import io
-import re
-import warnings
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from tasks.report.plot_style import BLUE, INK, ORANGE, SOFT, Values, new_axes, svg_of
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-Values = NDArray[np.float64]
-
-INK, SOFT, GRID = "#26323a", "#5d6b75", "#e3e7e9"
-BLUE, ORANGE = "#1f6391", "#b9541a"
 DENSITY = ("#d3e3ee", "#7fb0cf", "#2f78a8", "#0f3a5a")
 CELLS = 40
 """Hexagons along an axis."""
-DPI = 130
-"""Of the hexagons, the one part that is drawn in dots."""
 PERIODS = 60
 """The most periods that a residual plot is divided into."""
 
@@ -34,7 +26,7 @@ def learning_curves(curves: list[dict[str, Any]]) -> str | None:
     curves = [c for c in curves if c["loss"] and c["val_loss"]]
     if not curves:
         return None
-    figure, axes = _axes(7.6, 3.3)
+    figure, axes = new_axes(7.6, 3.3)
     for i, curve in enumerate(curves):
         epochs = np.arange(1, len(curve["loss"]) + 1)
         names = ("train", "validation", "best epoch") if i == 0 else (None, None, None)
@@ -50,7 +42,7 @@ def learning_curves(curves: list[dict[str, Any]]) -> str | None:
     axes.set_xlabel("epoch")
     axes.set_ylabel("loss, scaled targets")
     axes.legend(frameon=False, labelcolor=INK, fontsize=9)
-    return _svg(figure)
+    return svg_of(figure)
 
 
 def _loss_scale(axes: "Axes", curves: list[dict[str, Any]]) -> None:
@@ -79,7 +71,7 @@ def truth_against_prediction(unit: str, truth: Values, predicted: Values) -> str
         return None
     x, y = truth[seen], predicted[seen]
     low, high = _limits(x, y)
-    figure, axes = _axes(4.3, 3.7)
+    figure, axes = new_axes(4.3, 3.7)
     axes.set_xlim(low, high)
     axes.set_ylim(low, high)
     axes.set_aspect("equal")
@@ -104,7 +96,7 @@ def truth_against_prediction(unit: str, truth: Values, predicted: Values) -> str
     _density_bar(figure, axes, cells)
     axes.set_xlabel(f"truth, {unit}", parse_math=False)
     axes.set_ylabel(f"prediction, {unit}", parse_math=False)
-    return _svg(figure)
+    return svg_of(figure)
 
 
 def _limits(x: Values, y: Values) -> tuple[float, float]:
@@ -144,7 +136,7 @@ def residuals_over_time(
     if not len(when) or when.min() == when.max():
         return None
     centers, spread = periods(when, residual)
-    figure, axes = _axes(5.6, 3.7)
+    figure, axes = new_axes(5.6, 3.7)
     bands = ((0, 4, "#c9ddea", "90 % of the rows"), (1, 3, "#8fb9d3", "half of the rows"))
     for lower, upper, color, label in bands:
         axes.fill_between(
@@ -157,7 +149,7 @@ def residuals_over_time(
     axes.set_xlabel(f"{name}{span}", parse_math=False)
     axes.set_ylabel(f"prediction − truth, {unit}", parse_math=False)
     figure.legend(loc="outside upper right", ncols=3, frameon=False, labelcolor=INK, fontsize=8.5)
-    return _svg(figure)
+    return svg_of(figure)
 
 
 def periods(when: NDArray[Any], residual: Values) -> tuple[NDArray[Any], Values]:
@@ -191,30 +183,3 @@ def _time_scale(axes: "Axes", centers: NDArray[Any]) -> None:
         locator, formats=names, zero_formats=starts, show_offset=False
     )
     axes.xaxis.set_major_formatter(formatter)
-
-
-def _axes(width: float, height: float) -> "tuple[Figure, Axes]":
-    """Return a figure of this size in inches and its axes, in the report's style."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(width, height))
-    figure.set_layout_engine("constrained", w_pad=0.12, h_pad=0.12)
-    axes = figure.add_subplot()
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.spines[["left", "bottom"]].set_color(SOFT)
-    axes.grid(color=GRID, lw=0.7)
-    axes.set_axisbelow(True)
-    axes.tick_params(colors=SOFT, labelcolor=INK, labelsize=9)
-    for label in (axes.xaxis.label, axes.yaxis.label):
-        label.set(color=INK, fontsize=9.5)
-    return figure, axes
-
-
-def _svg(figure: "Figure") -> str:
-    """Return the figure as SVG. A sign that the font lacks becomes a box, without a warning."""
-    out = io.StringIO()
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message=".*Glyph.*missing", category=UserWarning)
-        figure.draw_without_rendering()  # labels settle: equal axes shrink after the first layout
-        figure.savefig(out, format="svg", transparent=True, dpi=DPI, metadata={"Date": None})
-    return re.sub(r"<!--.*?-->|(?<=\n) +", "", out.getvalue(), flags=re.DOTALL)

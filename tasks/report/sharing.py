@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from tasks.control import CONTROL
 from tasks.report.errors_table import MOST_TARGETS, Table
-from tasks.report.numbers import MISSING, aligned, fixed
+from tasks.report.numbers import aligned, percent
 
 CLEAR = 0.01
 """The least difference of two errors, as a share, that is told as one."""
@@ -51,14 +51,9 @@ def _shared(table: Table, target: str) -> Shared | None:
         return None
     unit = table.contract.target_columns[target].unit
     change = own / other - 1 if other > 0 else None
-    told = MISSING if change is None else _percent(change)
+    told = percent(change)
     first, second = aligned([own, other])
     return Shared(target, unit, first, second, told, _words(own, other))
-
-
-def _percent(change: float) -> str:
-    sign = "+" if change > 0 else ""
-    return f"{sign}{fixed(100 * change, 1)} %"
 
 
 def _words(own: float, other: float) -> str:
