@@ -4,7 +4,10 @@ from collections.abc import Iterator
 
 from data_contracts.contract import Contract
 from flows.names import STAGES, Stage
-from tasks import evaluate, ingest, judge, preprocess, publish, train, validate
+from flows.rival import find_rival, find_shards
+from tasks import approvals, evaluate, ingest, judge, preprocess, publish, train, validate
+from tasks.records import Candidate
+from tasks.rival import rival_contract
 from tasks.storage import root_storage
 
 
@@ -36,11 +39,26 @@ def _finished(contract: Contract) -> Iterator[tuple[Stage, str]]:
     if (candidate := train.STAGE.find(contract, shards.hash)) is None:
         return
     yield "train", candidate.place
-    if (scores := evaluate.find(contract, candidate)) is None:
+    terms = rival_contract(contract, candidate)
+    rival = find_rival(terms, candidate) if terms else None
+    if terms:
+        yield from rival_places(terms, candidate)
+    if (scores := evaluate.find(contract, candidate, rival)) is None:
         return
     yield "evaluate", scores.place
-    if (verdict := judge.STAGE.find(contract, scores.hash)) is None:
+    if (verdict := judge.find(contract, scores)) is None:
         return
     yield "judge", verdict.place
+    if (verdict := approvals.find(contract, verdict)) is None:
+        return
     if (publication := publish.STAGE.find(contract, verdict.hash)) is not None:
         yield "publish", publication.place
+
+
+def rival_places(terms: Contract, candidate: Candidate) -> Iterator[tuple[Stage, str]]:
+    """Yield what is finished of the champion's recipe on the candidate's folds."""
+    shards, rival = find_shards(terms, candidate), find_rival(terms, candidate)
+    if shards is not None and shards.place != candidate.shards.place:
+        yield "preprocess", shards.place
+    if rival is not None and rival.place != candidate.place:
+        yield "train", rival.place

@@ -8,7 +8,7 @@ zombie flows"): its flows send heartbeats, and the absence of heartbeats must be
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from flows.names import BLOCKED, BREACH, PUBLISHED
+from flows.names import BLOCKED, BREACH, PUBLISHED, REJECTED, SUSPENDED, WAITING
 
 if TYPE_CHECKING:
     from prefect.client.orchestration import SyncPrefectClient
@@ -28,7 +28,10 @@ CHANNEL = "polycast-"
 _RUN = "prefect.flow-run"
 _RETRAINS: dict[str, Any] = {
     "match": {"prefect.resource.id": f"{_RUN}.*"},
-    "match_related": {"prefect.resource.role": "flow", "prefect.resource.name": "retrain"},
+    "match_related": {
+        "prefect.resource.role": "flow",
+        "prefect.resource.name": ["retrain", "decide"],
+    },
     "for_each": {"prefect.resource.id"},
 }
 _SHOWN = "{{ event.resource['prefect.resource.name'] }}"
@@ -113,20 +116,26 @@ def _notifications(client: "SyncPrefectClient") -> list["AutomationCore"]:
     for block in client.read_block_documents(include_secrets=False):
         if not (block.name or "").startswith(CHANNEL):
             continue
-        for state in (PUBLISHED, BLOCKED, BREACH, "Failed", "Crashed"):
+        for state in (*_TOLD_OF, SUSPENDED):
+            word, body = (WAITING, _ASKED) if state == SUSPENDED else (state, _TOLD)
             made.append(
                 _automation(
                     f"polycast: tell {block.name} of {state}",
-                    f"A retrain has ended as {state}.",
+                    f"A retrain is {state}.",
                     {"posture": "Reactive", "expect": {f"{_RUN}.{state}"}, **_RETRAINS},
                     SendNotification(
-                        block_document_id=block.id, subject=f"{state}: {_SHOWN}", body=_TOLD
+                        block_document_id=block.id, subject=f"{word}: {_SHOWN}", body=body
                     ),
                 )
             )
     return made
 
 
+_TOLD_OF = (PUBLISHED, BLOCKED, BREACH, WAITING, REJECTED, "Failed", "Crashed")
+_ASKED = """It waits for approval: answer its form there, or run this where its storage root is.
+polycast approve {{ flow_run.id }}
+
+{{ flow_run | ui_url or '' }}"""
 _TOLD = """{{ event.resource['prefect.state-message'] }}
 
 {{ flow_run | ui_url or '' }}"""

@@ -7,9 +7,9 @@ from data_contracts.contract import Contract
 from data_contracts.errors import ContractError
 from data_contracts.loading import contract_files, load_contract
 from flows.explain import USAGE
-from flows.names import BLOCKED, message
+from flows.names import ending, message
 from flows.plan import finished
-from flows.results import BLOCKED_CODE, CONTRACT, UP_TO_DATE, Result
+from flows.results import CONTRACT, UP_TO_DATE, Result, code_of
 
 
 class NothingChosen(Exception):
@@ -66,6 +66,5 @@ def _nothing_to_do(dataset: str, overrides: Sequence[str]) -> Result | None:
         return None
     if run is None:
         return None
-    version = run.publication.version
-    outcome = UP_TO_DATE if version else BLOCKED
-    return Result(dataset, outcome, message(run), code=0 if version else BLOCKED_CODE)
+    outcome = UP_TO_DATE if run.outcome == "published" else ending(run)
+    return Result(dataset, outcome, message(run), code=code_of(run))

@@ -40,6 +40,14 @@ _DATASET = typer.Argument(
     "ones, or the path of a YAML file.",
 )
 Dataset = Annotated[str, _DATASET]
+Waiting = Annotated[
+    str,
+    typer.Argument(
+        metavar="RUN",
+        help="A run as `polycast show` lists it, a dataset for its newest run that waits, or the "
+        "id of a flow run.",
+    ),
+]
 Changes = Annotated[
     list[str] | None,
     typer.Option(
@@ -67,6 +75,13 @@ def retrain(
         typer.Option(
             formats=["%Y-%m-%d"],
             help="Retrain as if on this day: later rows are left out, and the champion stays.",
+        ),
+    ] = None,
+    rebaseline: Annotated[
+        str | None,
+        typer.Option(
+            metavar="WHY",
+            help="A new start: compare with no champion. The reason stays with the version.",
         ),
     ] = None,
     every: Annotated[
@@ -103,11 +118,13 @@ def retrain(
         raise _ended(f"--from {from_stage}: expected one of {', '.join(STAGES)}", WRONG_USAGE)
     if bool(dataset) + every + bool(where) != 1:
         raise _ended("expected one of DATASET, --all and --where", WRONG_USAGE)
+    if rebaseline is not None and dataset is None:
+        raise _ended("--rebaseline: expected one DATASET, since it has one reason", WRONG_USAGE)
     day = as_of.date() if as_of else None
     with faults():
         from flows import terminal
 
-        wish = terminal.Wish(changes or [], day, from_stage)
+        wish = terminal.Wish(changes or [], day, from_stage, rebaseline)
         if dataset is None:
             code = terminal.retrain_fleet(where or [], wish, parallel, gpus, remote)
         elif remote:
@@ -115,6 +132,39 @@ def retrain(
         else:
             code = terminal.retrain_here(dataset, wish)
         raise typer.Exit(code)
+
+
+@app.command()
+def approve(
+    run: Waiting,
+    reason: Annotated[str, typer.Option(help="Why; kept with the version.")] = "",
+) -> None:
+    """Publish a candidate that waits for approval.
+
+    The decision is kept for ever with the version, and with the name of who runs this. Where the
+    champion has moved meanwhile, the candidate is judged again, and asked about again.
+
+    For example: `polycast approve nyc_weather`
+    """
+    with faults():
+        from flows.terminal import decide_here
+
+        raise typer.Exit(decide_here(run, "approve", reason))
+
+
+@app.command()
+def reject(
+    run: Waiting,
+    reason: Annotated[str, typer.Option(prompt="Why", help="Why; kept with the verdict.")],
+) -> None:
+    """Reject a candidate that waits for approval: the champion stays.
+
+    For example: `polycast reject nyc_weather --reason "one station is off"`
+    """
+    with faults():
+        from flows.terminal import decide_here
+
+        raise typer.Exit(decide_here(run, "reject", reason))
 
 
 @app.command()
@@ -199,8 +249,9 @@ def show(dataset: Dataset) -> None:
         contract, _ = _contract(dataset, None)
         from rich.console import Console
 
-        from flows.display import look_next, run_table
+        from flows.display import look_next, run_table, show_waiting
         from flows.terminal import links
+        from flows.waiting import decision_of, undecided
         from tasks.registry import champion
         from tasks.runs import runs
 
@@ -213,7 +264,9 @@ def show(dataset: Dataset) -> None:
         if not found:
             console.print(f"No runs yet: polycast retrain {dataset}")
             return
-        console.print(run_table(found))
+        decisions = {run.id: made for run in found if (made := decision_of(run))}
+        console.print(run_table(found, decisions))
+        show_waiting(console, list(undecided(contract.dataset)))
         look_next(console, links(found[0]))
 
 

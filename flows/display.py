@@ -1,6 +1,6 @@
 """What the terminal shows of contracts, runs and verdicts."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from rich import box
@@ -9,28 +9,55 @@ from rich.table import Table
 from rich.text import Text
 
 from data_contracts.contract import Contract
-from flows.results import Result
-from tasks.records import Publication, Ruling, Run, Scores, Verdict
+from flows.names import how_to_decide
+from flows.results import WAITING_CODE, Result
+from tasks.records import Approval, Publication, Ruling, Run, Scores, Verdict
+
+OTHERS = ("champion", "independent", "persistence", "ridge", "trees", "mean")
+"""The models beside the candidate in the terminal's table; the report has them all."""
+
+
+SAME_ROWS = 0.99
+"""A model that answers this share of the candidate's rows is told no note."""
+MOST_NOTES = 6
 
 
 def metric_table(contract: Contract, scores: Scores) -> Table:
     """Return RMSE per target in its unit, the candidate's beside every other model's."""
-    order = ("champion", "independent", "persistence", "ridge", "mean")
-    others = [m for m in order if m in scores.models]
+    others = [m for m in OTHERS if m in scores.models]
     table = _table("RMSE on the test rows, in the target's unit")
     table.add_column("target", overflow="fold")  # where there is little room: no number is cut
     for model in ("candidate", *others):
         heading = scores.opponent if model == "champion" else model
         table.add_column(heading, justify="right", no_wrap=True)
     table.add_column("R²", justify="right", no_wrap=True)
+    notes = []
     for name, target in contract.target_columns.items():
         values = {m: scores.of(m, name, "rmse") for m in ("candidate", *others)}
         known = [v for v in values.values() if v is not None]
-        cells = [_cell(v, v is not None and v == min(known)) for v in values.values()]
+        cells = {m: _cell(v, v is not None and v == min(known)) for m, v in values.items()}
+        for model, note in _fewer_rows(scores, name, others):
+            cells[model].append("*", style="dim")
+            notes.append(f"* {name}: {note}")
         r2 = scores.of("candidate", name, "r2")
         label = Text.assemble(name, (f" {target.unit}", "dim"))
-        table.add_row(label, *cells, _cell(r2, digits=3))
+        table.add_row(label, *cells.values(), _cell(r2, digits=3))
+    table.caption = "\n".join(notes[:MOST_NOTES]) or None
     return table
+
+
+def _fewer_rows(scores: Scores, target: str, models: list[str]) -> Iterator[tuple[str, str]]:
+    """Yield models whose answers miss many rows of a target, and how the candidate does on theirs.
+
+    Their errors cannot be held against one another as they stand in the table.
+    """
+    rows = {s.model: s.rows for s in scores.scores if s.target == target and s.fold == 0}
+    for score in (s for s in scores.scores if s.target == target and s.fold == 0):
+        if score.model in models and score.rows < SAME_ROWS * rows.get("candidate", 0):
+            own = score.candidate.get("rmse")
+            if own is not None:
+                said = f"{score.model} answers {score.rows:,} of {rows['candidate']:,} rows"
+                yield score.model, f"{said}, where the candidate has {own:#.4g}"
 
 
 def _table(title: str | Text) -> Table:
@@ -38,6 +65,7 @@ def _table(title: str | Text) -> Table:
         title=title,
         title_justify="left",
         title_style="bold",
+        caption_justify="left",
         box=box.SIMPLE_HEAD,
         padding=(0, 1, 0, 0),
     )
@@ -52,8 +80,9 @@ def _cell(value: float | None, best: bool = False, digits: int | None = None) ->
 
 def show_verdict(console: Console, verdict: Verdict) -> None:
     """Print the verdict rule by rule: what failed, or else the target nearest to failing."""
-    style = "bold green" if verdict.outcome == "pass" else "bold red"
-    console.print(Text.assemble("Verdict: ", (verdict.outcome, style), style="bold"))
+    style = {"pass": "bold green", "needs approval": "bold yellow"}.get(verdict.outcome, "bold red")
+    decided = f", {verdict.decided}" if verdict.decided else ""
+    console.print(Text.assemble("Verdict: ", (verdict.outcome, style), decided, style="bold"))
     for rule in dict.fromkeys(r.rule for r in verdict.rulings):
         rulings = [r for r in verdict.rulings if r.rule == rule]
         failed = [r for r in rulings if not r.passed]
@@ -75,9 +104,12 @@ def _room(ruling: Ruling) -> float:
 def _mark(failed: list[Ruling]) -> Text:
     if not failed:
         return Text("✔", style="green")
-    if any(r.blocks for r in failed):
-        return Text("✘", style="bold red")
-    return Text("⚠", style="yellow")
+    blocking = [r for r in failed if r.blocks]
+    if not blocking:
+        return Text("⚠", style="yellow")
+    if all(r.unsure for r in blocking):  # the test rows cannot tell
+        return Text("?", style="bold yellow")
+    return Text("✘", style="bold red")
 
 
 def show_run(console: Console, contract: Contract, run: Run, links: dict[str, str]) -> None:
@@ -90,6 +122,8 @@ def show_run(console: Console, contract: Contract, run: Run, links: dict[str, st
     show_verdict(console, verdict)
     console.print()
     console.print(_outcome(publication), soft_wrap=True)
+    if run.outcome == "waiting":
+        _how_to_decide(console, run)
     look_next(console, links)
 
 
@@ -98,12 +132,26 @@ def _outcome(publication: Publication) -> str:
     model, number, as_of = publication.model, publication.version, publication.as_of
     if number is None:
         done = "kept" if as_of else "published"
-        return f"[bold red]Blocked[/]: nothing was {done}; the champion stays."
+        if publication.outcome == "waiting":
+            return f"[bold yellow]Waits for approval[/]: nothing is {done} until somebody decides."
+        word = publication.outcome.capitalize()
+        return f"[bold red]{word}[/]: nothing was {done}; the champion stays."
     if as_of:
         kept = f"[bold green]Kept[/] {model} version {number}, as of {as_of}"
         return f"{kept}: [bold]models:/{model}/{number}[/]; the champion stays."
     address = f"[bold]models:/{model}@champion[/]"
     return f"[bold green]Published[/] {model} version {number}: {address}"
+
+
+def show_waiting(console: Console, runs: Sequence[Run]) -> None:
+    """Print the runs that wait for a person, and how to decide of each."""
+    for run in runs:
+        console.print(f"[bold yellow]Waits for approval[/]: run {run.id}")
+        _how_to_decide(console, run)
+
+
+def _how_to_decide(console: Console, run: Run) -> None:
+    console.print(f"  {how_to_decide(run.id)}", markup=False, soft_wrap=True)
 
 
 def look_next(console: Console, links: dict[str, str]) -> None:
@@ -134,8 +182,11 @@ def contract_table(files: dict[str, tuple[Path, Contract | str]]) -> Table:
     return table
 
 
-def run_table(runs: list[Run]) -> Table:
-    """Return the last runs of a dataset, newest first."""
+def run_table(runs: Sequence[Run], decisions: Mapping[str, Approval]) -> Table:
+    """Return the last runs of a dataset, newest first.
+
+    decisions: what people decided of those that waited, by the run's id.
+    """
     table = _table("Last runs")
     table.add_column("run", no_wrap=True)
     for column in ("outcome", "version", "failed rulings"):
@@ -144,7 +195,9 @@ def run_table(runs: list[Run]) -> Table:
         verdict = run.publication.verdict
         failed = "; ".join(f"{r.target}: {r.rule}" for r in verdict.rulings if not r.passed)
         version = run.publication.version or "–"
-        table.add_row(run.id, _outcome_word(run), version, failed or "none")
+        decision = decisions.get(run.id)
+        word = f"waited, {decision.decision} by {decision.by}" if decision else _outcome_word(run)
+        table.add_row(run.id, word, version, failed or "none")
     return table
 
 
@@ -173,7 +226,8 @@ def show_deployed(console: Console, schedules: dict[str, str], unusable: dict[st
 
 def show_result(console: Console, result: Result) -> None:
     """Print what came of one dataset of many."""
-    mark = ("✔", "green") if result.code == 0 else ("✘", "bold red")
+    marks = {0: ("✔", "green"), WAITING_CODE: ("?", "bold yellow")}
+    mark = marks.get(result.code, ("✘", "bold red"))
     took = f"{result.seconds:6.1f} s  " if result.seconds else "reused    "
     line = Text.assemble(mark, " ", (result.dataset, "bold"), "  ", (took, "dim"), result.outcome)
     console.print(line, soft_wrap=True)

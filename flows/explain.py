@@ -5,6 +5,7 @@ import traceback
 from data_contracts.errors import ContractError, UnknownDataset
 from flows.refusals import refusal
 from flows.server import ServerFault
+from flows.waiting import NotWaiting
 from tasks.addresses import clean
 from tasks.errors import DataError
 from tasks.learning.errors import Unsuitable
@@ -28,6 +29,8 @@ def _told(error: Exception) -> tuple[str, int]:
         return str(no_room(error, local_home())), FAULT
     if isinstance(error, ContractError):
         return f"the contract cannot be used:\n{error}", USAGE
+    if isinstance(error, NotWaiting):
+        return str(error), USAGE
     if isinstance(error, UnknownDataset):
         return str(error.args[0]), USAGE
     if isinstance(error, DataError | Unsuitable):

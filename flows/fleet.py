@@ -14,8 +14,8 @@ from prefect.states import Failed
 
 from flows.engine import asking, task_runner
 from flows.explain import explain
-from flows.names import BLOCKED, KEPT, PUBLISHED, Stage, message
-from flows.results import BLOCKED_CODE, Result
+from flows.names import Stage, ending, message
+from flows.results import Result, code_of
 from flows.worker import end_with_parent
 from tasks.records import Run
 
@@ -44,11 +44,7 @@ def retrain_one(
 
 
 def _result(dataset: str, run: Run, seconds: float) -> Result:
-    publication = run.publication
-    if publication.version is None:
-        return Result(dataset, BLOCKED, message(run), seconds, BLOCKED_CODE)
-    outcome = KEPT if publication.as_of else PUBLISHED
-    return Result(dataset, outcome, publication.summary, seconds)
+    return Result(dataset, ending(run), message(run), seconds, code_of(run))
 
 
 def retrain_all(

@@ -12,7 +12,7 @@ from typing import Any, ParamSpec, TypeVar
 from prefect.states import Completed, Failed
 
 from flows.explain import explain
-from flows.names import BLOCKED, BREACH, KEPT, PUBLISHED, message
+from flows.names import BREACH, ending, message
 from tasks.errors import Breach
 from tasks.records import Run
 
@@ -34,13 +34,7 @@ def told(flow: Callable[P, R]) -> Callable[P, R]:
         else:
             if not isinstance(result, Run):
                 return result
-            state = Completed(name=_name(result), message=message(result), data=result)
+            state = Completed(name=ending(result), message=message(result), data=result)
         return state  # type: ignore[no-any-return]  # Prefect takes a state for an outcome
 
     return telling
-
-
-def _name(run: Run) -> str:
-    if run.publication.version is None:
-        return BLOCKED
-    return KEPT if run.publication.as_of else PUBLISHED

@@ -1,8 +1,10 @@
 """What is done already: decided from manifests and the registry, before any server starts."""
 
 from data_contracts.contract import Contract
-from tasks import evaluate, ingest, judge, preprocess, publish, train, validate
+from flows.rival import find_rival
+from tasks import approvals, evaluate, ingest, judge, preprocess, publish, train, validate
 from tasks.records import Publication, Run
+from tasks.rival import rival_contract
 from tasks.runs import runs
 
 
@@ -27,8 +29,14 @@ def _publication(contract: Contract) -> Publication | None:
         return None
     if (candidate := train.STAGE.find(contract, shards.hash)) is None:
         return None
-    if (scores := evaluate.find(contract, candidate)) is None:
+    terms = rival_contract(contract, candidate)
+    rival = find_rival(terms, candidate) if terms else None
+    if terms and rival is None:
         return None
-    if (verdict := judge.STAGE.find(contract, scores.hash)) is None:
+    if (scores := evaluate.find(contract, candidate, rival)) is None:
+        return None
+    if (verdict := judge.find(contract, scores)) is None:
+        return None
+    if (verdict := approvals.find(contract, verdict)) is None:
         return None
     return publish.STAGE.find(contract, verdict.hash)

@@ -8,13 +8,13 @@ from uuid import UUID
 from rich.console import Console
 
 from flows.explain import DATA, FAULT
-from flows.names import BLOCKED, BREACH, run_name
-from flows.results import BLOCKED_CODE, Result
+from flows.names import BREACH, how_to_decide, run_name
+from flows.results import WAITING_CODE, Result, code
 from flows.server import ServerFault
 
 if TYPE_CHECKING:
     from prefect.client.orchestration import SyncPrefectClient
-    from prefect.client.schemas.objects import FlowRun, State
+    from prefect.client.schemas.objects import FlowRun, State, TaskRun
 
 LOOK = 1.0
 """Seconds between looks at the run."""
@@ -25,13 +25,18 @@ def retrain_remotely(dataset: str, parameters: dict[str, Any], console: Console)
 
     Ctrl-C leaves the run to its worker. Raises ServerFault where nothing is deployed.
     """
+    return follow(_start(dataset, parameters).id, console)
+
+
+def follow(run: UUID, console: Console) -> int:
+    """Print a run's stages as they end; return the exit code for its end, or for that it waits."""
     from prefect.client.orchestration import get_client
 
-    run = _start(dataset, parameters)
-    console.print(f"{dataset}: run {run.name}   {_address(run)}", soft_wrap=True)
     with get_client(sync_client=True) as client:
-        state = _follow(client, run.id, console)
-    return _ended(state, console)
+        found = client.read_flow_run(run)
+        console.print(f"run {found.name}   {_address(found)}", soft_wrap=True)
+        state = _follow(client, run, console)
+    return _ended(state, run, console)
 
 
 def _start(dataset: str, parameters: dict[str, Any]) -> "FlowRun":
@@ -75,7 +80,7 @@ def retrain_all_remotely(
         while running:
             for dataset, run in list(running.items()):
                 found = client.read_flow_run(run)
-                if found.state is not None and found.state.is_final():
+                if found.state is not None and _is_over(found.state):
                     del running[dataset]
                     done.append(_result(dataset, found))
                     tell(done[-1])
@@ -87,7 +92,7 @@ def _result(dataset: str, run: "FlowRun") -> Result:
     state = run.state
     assert state is not None
     seconds = run.total_run_time.total_seconds()
-    return Result(dataset, str(state.name), state.message or "", seconds, _code(state))
+    return Result(dataset, str(state.name), _said(state, run.id), seconds, _code(state))
 
 
 def _address(run: "FlowRun") -> str:
@@ -97,48 +102,68 @@ def _address(run: "FlowRun") -> str:
 
 
 def _follow(client: "SyncPrefectClient", run: UUID, console: Console) -> "State[Any]":
-    """Print each stage as it ends; return the run's final state."""
-    told: set[UUID] = set()
+    """Print each stage as it ends; return the state in which the run has ended, or waits.
+
+    What ended before, of a run that goes on, is not told again.
+    """
+    told = {task.id for task in _ended_tasks(client, run)}
     with console.status("waiting for a worker …") as status:
         while True:
             state = client.read_flow_run(run).state
             if state is None:
                 raise ServerFault("the run has no state")
             status.update(f"{str(state.name).lower()} …")
-            _tell_stages(client, run, console, told)
-            if state.is_final():
+            for task in _ended_tasks(client, run):
+                if task.id not in told:
+                    told.add(task.id)
+                    _tell(task, console)
+            if _is_over(state):
                 return state
             time.sleep(LOOK)
 
 
-def _tell_stages(client: "SyncPrefectClient", run: UUID, console: Console, told: set[UUID]) -> None:
+def _ended_tasks(client: "SyncPrefectClient", run: UUID) -> "list[TaskRun]":
+    """Return the tasks of a run that have ended, in the order in which they did."""
     from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
     from prefect.client.schemas.sorting import TaskRunSort
 
     mine = FlowRunFilter(id=FlowRunFilterId(any_=[run]))
-    for task in client.read_task_runs(flow_run_filter=mine, sort=TaskRunSort.END_TIME_DESC)[::-1]:
-        if task.id in told or task.state is None or not task.state.is_final():
-            continue
-        told.add(task.id)
-        mark = "[green]✔[/]" if task.state.is_completed() else "[red]✘[/]"
-        # Training is a run of its own, which stands among the tasks under a name of Prefect's.
-        child = task.state.state_details.child_flow_run_id
-        name = "train" if child else task.name.rsplit("-", 1)[0]
-        seconds = task.total_run_time.total_seconds()
-        console.print(f"{mark} [bold]{name:<10}[/] [dim]{seconds:6.1f} s[/]")
+    found = client.read_task_runs(flow_run_filter=mine, sort=TaskRunSort.END_TIME_DESC)[::-1]
+    return [task for task in found if task.state is not None and task.state.is_final()]
 
 
-def _ended(state: "State[Any]", console: Console) -> int:
+def _tell(task: "TaskRun", console: Console) -> None:
+    assert task.state is not None
+    mark = "[green]✔[/]" if task.state.is_completed() else "[red]✘[/]"
+    # Training is a run of its own, which stands among the tasks under a name of Prefect's.
+    child = task.state.state_details.child_flow_run_id
+    name = "train" if child else task.name.rsplit("-", 1)[0]
+    seconds = task.total_run_time.total_seconds()
+    console.print(f"{mark} [bold]{name:<10}[/] [dim]{seconds:6.1f} s[/]")
+
+
+def _is_over(state: "State[Any]") -> bool:
+    """Say whether a run has ended or is suspended: no worker does anything more by itself."""
+    return state.is_final() or state.is_paused()
+
+
+def _ended(state: "State[Any]", run: UUID, console: Console) -> int:
     """Say how the run ended, and return the exit code for it."""
-    good = state.is_completed() and state.name != BLOCKED
-    style = "bold green" if good else "bold red"
+    found = _code(state)
+    style = {0: "bold green", WAITING_CODE: "bold yellow"}.get(found, "bold red")
     console.print(f"[{style}]{state.name}[/]")
-    console.print(f"  {state.message or ''}", markup=False, soft_wrap=True)
-    return _code(state)
+    console.print(f"  {_said(state, run)}", markup=False, soft_wrap=True)
+    return found
+
+
+def _said(state: "State[Any]", run: UUID) -> str:
+    if state.is_paused():
+        return f"it waits for approval: answer its form there, or {how_to_decide(str(run))}"
+    return state.message or ""
 
 
 def _code(state: "State[Any]") -> int:
-    """Return the exit code for a final state."""
-    if state.is_completed():
-        return BLOCKED_CODE if state.name == BLOCKED else 0
+    """Return the exit code for the state in which a run has ended, or waits."""
+    if state.is_completed() or state.is_paused():
+        return code(str(state.name))
     return DATA if state.name == BREACH else FAULT

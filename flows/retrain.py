@@ -8,17 +8,20 @@ from prefect.runtime import flow_run
 from data_contracts.contract import Contract
 from data_contracts.loading import load_contract
 from flows.again import forget
-from flows.handover import stop_training, train
-from flows.names import Stage, dataset_name, run_name
+from flows.form import answered, ask
+from flows.handover import stop_training, train, train_rival
+from flows.names import Stage, changes, dataset_name, run_name
 from flows.outcome import told
 from flows.turn import turn
 from flows.worker import join_worker
+from tasks.approvals import rejected, settle
+from tasks.contracts import read_contract
 from tasks.evaluate import evaluate
 from tasks.ingest import ingest
 from tasks.judge import judge
 from tasks.preprocess import preprocess
 from tasks.publish import publish
-from tasks.records import Run
+from tasks.records import Candidate, Run, Verdict
 from tasks.report import report
 from tasks.validate import validate
 
@@ -34,6 +37,7 @@ def retrain(
     overrides: list[str] = [],  # noqa: B006  # shown in the form, and never changed
     as_of: date | None = None,
     from_stage: Stage | None = None,
+    rebaseline: str | None = None,
 ) -> Run:
     """Retrain a dataset and publish the new model when the gate lets it pass.
 
@@ -42,11 +46,15 @@ def retrain(
         overrides: Changes to the contract for this run, such as recipe.epochs=5.
         as_of: Retrain as if on this day: rows from then on are left out, and the champion stays.
         from_stage: Do this stage and all later ones again, though nothing has changed.
+        rebaseline: Why the champion is not compared with: a new start, recorded with the version.
     """
     join_worker()
-    asked = [*overrides, f"source.as_of={as_of}"] if as_of else overrides
-    contract = load_contract(dataset, asked)
+    waited = answered()
+    asked = changes(overrides, as_of, rebaseline)
+    contract = read_contract(waited.place) if waited else load_contract(dataset, asked)
     with tags(contract.dataset, *contract.tags), turn(contract):
+        if waited:
+            return decided(contract, waited)
         if from_stage and (flow_run.run_count or 1) == 1:  # not again after a crash
             forget(contract, from_stage)
         return _stages(contract)
@@ -57,7 +65,30 @@ def _stages(contract: Contract) -> Run:
     checked = validate(contract, snapshot)
     shards = preprocess(contract, checked)
     candidate = train(contract, shards)
-    scores = evaluate(contract, candidate, shards)
+    verdict = _judged(contract, candidate)
+    return ask(contract, _published(contract, verdict))
+
+
+def _judged(contract: Contract, candidate: Candidate) -> Verdict:
+    rival = train_rival(contract, candidate)
+    scores = evaluate(contract, candidate, candidate.shards, rival)
     verdict = judge(contract, scores)
-    publication = publish(contract, candidate, verdict)
+    return settle(contract, verdict)
+
+
+def _published(contract: Contract, verdict: Verdict) -> Run:
+    publication = publish(contract, verdict.scores.candidate, verdict)
     return report(contract, publication)
+
+
+def decided(contract: Contract, waited: Run) -> Run:
+    """Carry out what was decided of a run that waited, though newer rows may have come since.
+
+    Where the champion has moved, a candidate that was approved is judged again, and asked about.
+    """
+    verdict = waited.publication.verdict
+    if rejected(contract, verdict):
+        verdict = settle(contract, verdict)
+    else:
+        verdict = _judged(contract, verdict.scores.candidate)
+    return ask(contract, _published(contract, verdict), waited)

@@ -1,16 +1,19 @@
 """Retrains as the terminal runs them: here, on the team's workers, or many datasets."""
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
+from uuid import UUID
 
-from flows.results import BLOCKED_CODE
+from flows.names import changes
+from flows.results import BLOCKED_CODE, code_of
 
 if TYPE_CHECKING:
     from data_contracts.contract import Contract
-    from tasks.records import Run
+    from tasks.records import Approval, Run
 
 
 @dataclass(frozen=True)
@@ -21,17 +24,23 @@ class Wish:
     as_of: date | None = None
     from_stage: Any = None
     """One of flows.again.STAGES, or None."""
+    rebaseline: str | None = None
+    """Why the champion is not compared with, where a new start is asked for."""
 
     @property
     def asked(self) -> list[str]:
         """All changes to the contract."""
-        return [*self.overrides, *([f"source.as_of={self.as_of}"] if self.as_of else [])]
+        return changes(self.overrides, self.as_of, self.rebaseline)
 
     @property
     def parameters(self) -> dict[str, Any]:
         """The flow's parameters, as JSON values."""
-        as_of = self.as_of.isoformat() if self.as_of else None
-        return {"overrides": self.overrides, "as_of": as_of, "from_stage": self.from_stage}
+        return {
+            "overrides": self.overrides,
+            "as_of": self.as_of.isoformat() if self.as_of else None,
+            "from_stage": self.from_stage,
+            "rebaseline": self.rebaseline,
+        }
 
 
 def retrain_here(dataset: str, wish: Wish) -> int:
@@ -47,7 +56,7 @@ def retrain_here(dataset: str, wish: Wish) -> int:
     fresh = run is None
     run = run or _run(dataset, wish, contract.dataset)
     _show(contract, run, fresh)
-    return 0 if run.publication.version else BLOCKED_CODE
+    return code_of(run)
 
 
 def retrain_remotely(dataset: str, wish: Wish) -> int:
@@ -60,6 +69,62 @@ def retrain_remotely(dataset: str, wish: Wish) -> int:
         from flows.remote import retrain_remotely as follow
 
         return follow(dataset, wish.parameters, Console(highlight=False))
+
+
+def decide_here(name: str, decision: Literal["approve", "reject"], reason: str) -> int:
+    """Decide of a run that waits, carry that out, and return the exit code.
+
+    Raises NotWaiting.
+    """
+    from flows.server import configured, prefect_server, running
+    from flows.waiting import approval, waiting
+    from tasks import approvals
+    from tasks.contracts import read_contract
+
+    made = approval(decision, user(), reason)
+    run = waiting(name, made.decision)
+    contract = read_contract(run.place)
+    approvals.decide(contract, run.publication.verdict, made)
+    lasting = configured() or bool(running())
+    with live(), prefect_server():
+        code = _resumed(run, decision, made) if lasting else None
+        if code is None:
+            from flows.decide import decide
+
+            ended = decide(run.place)
+            _show(contract, ended, fresh=True)
+            if ended.outcome == "waiting":
+                print("The champion has moved since: the candidate was judged again, and waits.")
+            code = code_of(ended)
+    return 0 if (decision, code) == ("reject", BLOCKED_CODE) else code
+
+
+def _resumed(run: "Run", decision: str, made: "Approval") -> int | None:
+    """Have the flow run that is suspended over a run go on, follow it, and return its exit code.
+
+    None where there is no such flow run.
+    """
+    from rich.console import Console
+
+    from flows.suspended import resume, who_asks
+
+    asks = who_asks(run)
+    if asks is None:
+        return None
+    resume(asks, {"decision": decision, "name": made.by, "reason": made.reason})
+    from flows.remote import follow
+
+    return follow(UUID(asks), Console(highlight=False))
+
+
+def user() -> str:
+    """Return the user's name on this machine."""
+    import getpass
+
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # in a container, a number may be all there is
+        return f"user {os.getuid()}"
 
 
 def retrain_fleet(where: list[str], wish: Wish, parallel: int, gpus: float, remote: bool) -> int:
@@ -111,7 +176,7 @@ def _run(dataset: str, wish: Wish, name: str) -> "Run":
         from flows.retrain import retrain as flow
 
         with tags(name):
-            return flow(dataset, wish.overrides, wish.as_of, wish.from_stage)
+            return flow(dataset, wish.overrides, wish.as_of, wish.from_stage, wish.rebaseline)
 
 
 @contextmanager
@@ -133,6 +198,9 @@ def _show(contract: "Contract", run: "Run", fresh: bool) -> None:
 
     console = Console(highlight=False)
     if fresh:
+        show_run(console, contract, run, links(run))
+    elif run.outcome == "waiting":
+        console.print(f"[bold yellow]Waits for approval[/] since run {run.id}: nothing has changed")
         show_run(console, contract, run, links(run))
     elif run.publication.version:
         console.print(

@@ -30,7 +30,14 @@ def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield address
 
 
-LONGEST = ("test_backends", "test_walk", "test_architectures", "test_prefect_ui", "test_readme")
+LONGEST = (
+    "test_backends",
+    "test_walk",
+    "test_architectures",
+    "test_prefect_ui",
+    "test_readme",
+    "test_approval",
+)
 """Files that begin first: at the end, one of them would leave every other worker idle."""
 
 

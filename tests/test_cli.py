@@ -11,6 +11,8 @@ from tests.walk import DATASET, polycast, surroundings, write_contract
 README = (Path(__file__).parents[1] / "README.md").read_text("utf-8")
 COMMANDS = (
     "retrain",
+    "approve",
+    "reject",
     "check",
     "contracts",
     "show",
@@ -83,6 +85,19 @@ def test_an_override_that_names_no_field_is_wrong_usage(tmp_path: Path) -> None:
     assert result.returncode == 2
     assert "--set recipe.epoch=5" in result.stderr
     assert "did you mean 'epochs'?" in result.stderr
+
+
+@pytest.mark.parametrize("which", [("--all",), ("--where", "tag=x")])
+def test_a_new_start_is_for_one_dataset(tmp_path: Path, which: tuple[str, ...]) -> None:
+    result = polycast(tmp_path, "retrain", *which, "--rebaseline", "new sensors")
+    assert result.returncode == 2
+    assert "--rebaseline: expected one DATASET" in result.stderr
+
+
+def test_a_run_that_is_none_is_wrong_usage(tmp_path: Path) -> None:
+    result = polycast(tmp_path, "approve", "nowhere")
+    assert result.returncode == 2
+    assert "nowhere: expected the id of a run" in result.stderr
 
 
 def test_a_missing_file_is_missing_data(tmp_path: Path) -> None:

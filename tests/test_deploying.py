@@ -156,7 +156,7 @@ def test_the_server_knows_schedule_tags_limit_and_the_forms_help(team: Team) -> 
     assert found["tags"] == ["polycast", DATASET, "weather", "hourly"]
     assert found["global_concurrency_limit"]["limit"] == 1
     fields = found["parameter_openapi_schema"]["properties"]
-    assert list(fields) == ["dataset", "overrides", "as_of", "from_stage"]
+    assert list(fields) == ["dataset", "overrides", "as_of", "from_stage", "rebaseline"]
     assert all(field["description"] for field in fields.values())
 
 
@@ -216,6 +216,20 @@ def test_what_is_printed_is_what_prefect_itself_deploys(team: Team, tmp_path: Pa
     found = team.api(f"deployments/name/retrain/{DATASET}")
     assert found["entrypoint"] == "flows.retrain.retrain"
     assert [s["schedule"]["cron"] for s in found["schedules"]] == [NIGHTLY["cron"]]
+
+
+def test_a_candidate_that_waits_for_a_person_is_told(team: Team) -> None:
+    result = team.polycast("retrain", DATASET, "--set", "gate.approval=manual")
+    assert result.returncode == 5, result.stdout + result.stderr
+    assert "decide by `polycast approve " in team.wait_to_be_told(f"Waiting: {DATASET}-20")
+
+
+def test_a_run_that_asks_a_person_is_told_with_what_to_type(team: Team) -> None:
+    deployment = team.api(f"deployments/name/retrain/{DATASET}")
+    run = team.api(f"deployments/{deployment['id']}/create_flow_run", {"name": "asking"})
+    suspended = {"type": "PAUSED", "name": "Suspended"}
+    team.api(f"flow_runs/{run['id']}/set_state", {"state": suspended, "force": True})
+    assert f"polycast approve {run['id']}" in team.wait_to_be_told("Waiting: asking")
 
 
 def test_publishing_is_told(team: Team) -> None:

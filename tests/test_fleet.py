@@ -103,6 +103,8 @@ def test_a_choice_that_nothing_fits_lists_the_tags_there_are(
 def test_a_fleet_ends_with_the_gravest_of_its_codes() -> None:
     results = [Result("a", "Published"), Result("b", "Blocked", code=3), Result("c", "x", code=4)]
     assert gravest(results[:1]) == 0
+    assert gravest([*results[:1], Result("e", "Waiting", code=5)]) == 5
+    assert gravest([*results[:2], Result("e", "Waiting", code=5)]) == 3
     assert gravest(results[:2]) == 3
     assert gravest(results) == 4
     assert gravest([*results, Result("d", "Failed", code=1)]) == 1

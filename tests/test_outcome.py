@@ -6,8 +6,9 @@ import pytest
 
 from data_contracts.errors import UnknownDataset
 from flows.outcome import told
+from flows.results import code, code_of
 from tasks.errors import Breach, DataError
-from tasks.records import Publication, Ruling, Run, Scores, Verdict
+from tasks.records import Approval, Publication, Ruling, Run, Scores, Verdict
 from tests.builders import CANDIDATE
 
 
@@ -29,6 +30,20 @@ def run_with(version: str | None, as_of: str | None = None) -> Run:
     return Run(id="1", dataset="small", outcome=outcome, publication=publication)
 
 
+def asked(approval: Approval | None) -> Run:
+    """Return the record of a run that asked a person, and what became of it."""
+    blocked = run_with(None)
+    outcome: Any = "fail" if approval else "needs approval"
+    own = {"outcome": outcome, "approval": approval, "rulings": ()}
+    verdict = blocked.publication.verdict.model_copy(update=own)
+    publication = blocked.publication.model_copy(update={"verdict": verdict})
+    found = {"publication": publication, "outcome": publication.outcome}
+    return blocked.model_copy(update=found)
+
+
+REJECTED = Approval(decision="rejected", by="ann", when="2026-11-25T02:00:00Z", reason="one is off")
+
+
 def ending(value: Any) -> Any:
     """Return the state in which a flow ends that returns a value, or raises it."""
 
@@ -46,6 +61,8 @@ def ending(value: Any) -> Any:
         (run_with("3"), "Published"),
         (run_with("3", as_of="2013-06-01"), "Kept"),
         (run_with(None), "Blocked"),
+        (asked(None), "Waiting"),
+        (asked(REJECTED), "Rejected"),
     ],
 )
 def test_a_run_ends_under_the_name_of_its_outcome(run: Run, name: str) -> None:
@@ -57,6 +74,24 @@ def test_a_run_ends_under_the_name_of_its_outcome(run: Run, name: str) -> None:
 
 def test_a_blocked_run_says_which_rulings_failed() -> None:
     assert "a: 2 K, mean 1 K" in ending(run_with(None)).message
+
+
+def test_a_waiting_run_says_how_to_decide() -> None:
+    message = ending(asked(None)).message
+    assert message.startswith("nothing published yet: it waits for approval")
+    assert "polycast approve 1" in message
+
+
+def test_a_rejected_run_says_by_whom_and_why() -> None:
+    assert "rejected by ann: one is off" in ending(asked(REJECTED)).message
+
+
+@pytest.mark.parametrize(
+    ("run", "expected"),
+    [(run_with("3"), 0), (asked(None), 5), (run_with(None), 3), (asked(REJECTED), 3)],
+)
+def test_the_exit_code_is_the_same_here_and_from_the_servers_state(run: Run, expected: int) -> None:
+    assert code_of(run) == code(ending(run).name) == expected
 
 
 def test_a_breach_says_what_is_broken_first() -> None:

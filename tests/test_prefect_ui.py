@@ -16,6 +16,8 @@ from typing import Any
 import pytest
 
 from flows.server import free_port
+from tasks.orchestration import artifact_key
+from tests.following import Following
 from tests.walk import DATASET, command, polycast, surroundings, write_contract
 
 CHROMIUM = shutil.which("chromium")
@@ -106,18 +108,10 @@ def test_the_run_page_shows_the_run_and_its_stages_on_any_port(team: Team, tmp_p
 
 
 def test_the_artifacts_page_shows_every_stages_artifact(team: Team, tmp_path: Path) -> None:
-    shown = page(f"{team.prefect}/artifacts", tmp_path, "nyc-slice-9-report")
-    for artifact in (
-        "1-snapshot",
-        "2-validation",
-        "3-splits",
-        "4-training",
-        "5-metrics",
-        "7-verdict",
-        "8-publication",
-        "9-report",
-    ):
-        assert f"nyc-slice-{artifact}" in shown
+    shown = page(f"{team.prefect}/artifacts", tmp_path, artifact_key(DATASET, "report"))
+    told = ("snapshot", "validation", "splits", "training", "metrics", "verdict", "publication")
+    for name in (*told, "model-card", "drift", "report"):
+        assert artifact_key(DATASET, name) in shown
 
 
 @pytest.fixture
@@ -154,7 +148,7 @@ def test_a_run_started_from_the_form_ends_with_its_verdict(team: Team, browser: 
     run_from_the_form(team, browser, rule)
     expect(browser.get_by_text("Blocked", exact=True).first).to_be_visible()
     browser.get_by_text("Artifacts", exact=True).first.click()
-    browser.get_by_text("nyc-slice-7-verdict").last.click()
+    browser.get_by_text(artifact_key(DATASET, "verdict")).last.click()
     expect(browser.get_by_text("nyc_slice: fail").first).to_be_visible()
 
 
@@ -164,6 +158,30 @@ def test_a_run_that_fails_says_first_what_to_do(team: Team, browser: Any) -> Non
     run_from_the_form(team, browser, "recipe.epochs=0")
     expect(browser.get_by_text("Failed", exact=True).first).to_be_visible()
     expect(browser.get_by_text("expected a number of 1 or more").first).to_be_visible()
+
+
+@pytest.mark.slow
+def test_a_candidate_that_waits_is_published_by_its_form(team: Team, browser: Any) -> None:
+    from playwright.sync_api import expect
+
+    runs = Following(f"{team.prefect}/api")
+    wish = [
+        "gate.approval=manual",
+        "gate.rules=[{rule: baseline, baseline: mean}]",
+        "recipe.seed=4",
+    ]
+    run = runs.start(f"retrain/{DATASET}", dataset=DATASET, overrides=wish)
+    runs.until(lambda: runs.run(run)["state_name"] == "Suspended", "it waits", within=300)
+    browser.goto(f"{team.prefect}/runs/flow-run/{run}")
+    browser.get_by_role("button", name="Resume").first.click()
+    form = browser.get_by_role("dialog")
+    expect(form.get_by_text("Shall this candidate of nyc_slice be champion")).to_be_visible()
+    expect(form.get_by_role("cell", name="temp_ahead, °F")).to_be_visible()
+    for i, text in enumerate(("approve", "Ann Example", "looks right")):
+        form.locator("textarea").nth(i).fill(text)
+    form.get_by_role("button", name="Submit").click()
+    expect(browser.get_by_text("Published", exact=True).first).to_be_visible()
+    assert "approved by Ann Example: looks right" in runs.ended(run)["state"]["message"]
 
 
 def test_the_mlflow_server_knows_the_champion(team: Team) -> None:

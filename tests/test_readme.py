@@ -5,18 +5,21 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import yaml
 
+from data_contracts.gate import Rule
 from data_contracts.loading import load_contract
 from data_contracts.recipes import ARCHITECTURES
 from data_contracts.recipes.brought import name_of
 from tests.walk import polycast, readme, surroundings
 
 ROOT = Path(__file__).parents[1]
+KINDS = get_args(get_args(Rule)[0])
 README = (ROOT / "README.md").read_text("utf-8")
 
 
@@ -70,6 +73,23 @@ def test_the_recipe_block_fits_the_example_contract(tmp_path: Path) -> None:
     file.parent.mkdir()
     file.write_text(readme("contract").replace("recipe: shared_128_64", readme("recipe")), "utf-8")
     assert load_contract(str(file)).recipe.architecture == "multi_head"
+
+
+def test_the_gate_block_and_each_rule_of_its_table_fit_the_example_contract(tmp_path: Path) -> None:
+    file = tmp_path / "data_contracts" / "plant.yaml"
+    file.parent.mkdir()
+    above = readme("contract").split("gate:")[0]
+    file.write_text(f"{above}\n{readme('gate')}\n", "utf-8")
+    assert load_contract(str(file)).gate.insufficient == "ask"
+    table = README.split("## The gate")[1].split("\n##")[0]
+    shown = re.findall(r"`(\{rule: .+?\})`", table.split("<!-- gate -->")[0])
+    named = {yaml.safe_load(rule)["rule"] for rule in shown}
+    assert named == {get_args(rule.model_fields["rule"].annotation)[0] for rule in KINDS}
+    presents = above.replace("unit: mg/m³,", "unit: mg/m³, present: load,")
+    presents += "constraints: [nox >= 0]\n"
+    for rule in shown:
+        file.write_text(f"{presents}gate: {{rules: [{rule}]}}\n", "utf-8")
+        assert len(load_contract(str(file)).gate.rules) == 1
 
 
 def test_the_table_of_architectures_names_each_of_them() -> None:

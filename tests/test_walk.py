@@ -4,6 +4,7 @@ import json
 import os
 import re
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
@@ -15,6 +16,7 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
+from tasks.orchestration import artifact_key
 from tests.walk import DATASET, command, polycast, surroundings, write_contract
 
 STAGES = ["ingest", "validate", "preprocess", "train", "evaluate", "judge", "publish", "report"]
@@ -138,6 +140,10 @@ answers = model.predict(rows)
 assert list(answers.columns)[0] == "temp_ahead", answers.columns
 assert answers.notna().all().all()
 assert answers["temp_ahead"].between(-40, 130).all()
+sure = model.predict(rows, params={{"interval": 0.9}})
+assert (sure["temp_ahead"] == answers["temp_ahead"]).all()
+assert (sure["temp_ahead_low"] < sure["temp_ahead"]).all(), sure
+assert (sure["temp_ahead"] < sure["temp_ahead_high"]).all(), sure
 assert not [m for m in sys.modules if m.startswith(("flows", "data_contracts", "prefect"))]
 print("answered", len(answers))
 """
@@ -161,6 +167,22 @@ def test_no_part_of_the_published_model_is_a_pickle(walk: Walk) -> None:
     assert not [f for f in files if f.suffix in (".pkl", ".pickle", ".joblib")]
 
 
+def test_the_version_has_its_card_as_description_and_beside_its_bundle(walk: Walk) -> None:
+    (file,) = walk.state("registry", "artifacts").rglob("model_card.md")
+    assert (file.parent / "bundle").is_dir()
+    with sqlite3.connect(walk.state("registry", "mlflow.db")) as database:
+        found = database.execute("SELECT description FROM model_versions").fetchall()
+    assert file.read_text("utf-8").startswith(f"# {DATASET}\n")
+    assert found[0][0].startswith(f"# {DATASET}\n")
+
+
+def test_the_contract_that_a_run_left_behind_repeats_it(walk: Walk) -> None:
+    file = next(walk.state("runs", DATASET).rglob("contract.json"))
+    again = walk.again("retrain", str(file))
+    assert again.returncode == 0, again.stdout + again.stderr
+    assert "up to date" in again.stdout
+
+
 def test_prefect_shows_the_run_its_tags_its_tasks_and_its_artifacts(walk: Walk) -> None:
     runs = {r["name"]: r for r in walk.filter("flow_runs")}
     retrain = next(r for name, r in runs.items() if re.fullmatch(rf"{DATASET}-\d{{4}}-.*", name))
@@ -173,9 +195,9 @@ def test_prefect_shows_the_run_its_tags_its_tasks_and_its_artifacts(walk: Walk) 
     assert names == set(STAGES) - {"train"}
     assert all(DATASET in t["tags"] for t in tasks if not t["name"].startswith("train"))
     artifacts = walk.filter("artifacts", flow_runs={"id": {"any_": [retrain["id"]]}})
-    keys = {a["key"].removeprefix("nyc-slice-") for a in artifacts}
-    told = {"1-snapshot", "2-validation", "3-splits", "5-metrics", "7-verdict", "8-publication"}
-    assert keys >= told | {"9-report"}
+    told = ("snapshot", "validation", "splits", "metrics", "verdict", "publication", "model-card")
+    wanted = {artifact_key(DATASET, name) for name in (*told, "drift", "report")}
+    assert {a["key"] for a in artifacts} >= wanted
 
 
 def test_a_changed_recipe_reuses_validation_and_preprocessing(walk: Walk) -> None:

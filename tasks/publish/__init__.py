@@ -3,7 +3,8 @@
 In: a contract, a Candidate and its Verdict. Out: a Publication. Every step looks whether it has
 been done already, so a run that was killed goes on where it stopped; the alias `champion` moves
 last, and only to a version whose files are all there. A candidate made as of a day is kept as a
-version too, so that history can be loaded; no alias ever moves for one.
+version too, so that history can be loaded; no alias ever moves for one. The verdict with all its
+numbers, and with who approved it, lies beside the model (`verdict.json`) for as long as it does.
 Raises ChampionMoved when another run became champion since the candidate was compared.
 """
 
@@ -17,7 +18,8 @@ from data_contracts.contract import Contract
 from data_contracts.recipes.brought import brought_by
 from tasks import registry
 from tasks.orchestration import markdown, stage_task
-from tasks.publish.tags import version_tags
+from tasks.publish.model_card import description, model_card
+from tasks.publish.tags import decision_tags, version_tags
 from tasks.publish.tracking import track
 from tasks.records import Candidate, Publication, Verdict
 from tasks.stage import Stage
@@ -75,37 +77,64 @@ def _version(
         if found.tags.get(registry.AS_OF_TAG) != verdict.scores.as_of:
             continue
         if found.tags.get(registry.COMPLETE_TAG) == "true":
+            for tag, value in decision_tags(verdict).items():
+                client.set_model_version_tag(model, found.version, tag, value)
             return found.version
         client.delete_model_version(model, found.version)
     tags = version_tags(contract, verdict, storage)
-    logged = _log_model(contract, candidate, storage, run)
+    card = model_card(contract, verdict, storage)
+    logged = _log_model(contract, verdict, storage, run, card)
     # A server with users takes a model as a source from whoever names the model too.
     made = client.create_model_version(
-        model, logged.model_uri, run_id=run, tags=tags, model_id=logged.model_id
+        model,
+        logged.model_uri,
+        run_id=run,
+        tags=tags,
+        model_id=logged.model_id,
+        description=description(card),
     )
     client.set_model_version_tag(model, str(made.version), registry.COMPLETE_TAG, "true")
     return str(made.version)
 
 
-def _log_model(contract: Contract, candidate: Candidate, storage: Storage, run: str) -> "ModelInfo":
-    """Log the bundle as an MLflow model made from code; return its address and id."""
+def _log_model(
+    contract: Contract, verdict: Verdict, storage: Storage, run: str, card: str
+) -> "ModelInfo":
+    """Log the bundle as an MLflow model made from code, with all that is kept beside it; return
+    its address and id."""
     import mlflow
 
     from tasks.publish.signature import input_example, signature
 
+    candidate = verdict.scores.candidate
     rows = storage.fetch(candidate.shards.checked.snapshot.place) / "rows.parquet"
-    bundle = storage.fetch(candidate.place) / "bundle"
+    trained = storage.fetch(candidate.place)
     with tempfile.TemporaryDirectory(prefix="polycast-") as folder, mlflow.start_run(run):
         logged: ModelInfo = mlflow.pyfunc.log_model(
             name="model",
             python_model=str(Path(__file__).with_name("pyfunc_model.py")),
-            artifacts={"bundle": str(bundle)},
+            artifacts=_kept(contract, verdict, card, trained, Path(folder)),
             code_paths=[str(_learning_code(Path(folder)))],
             signature=signature(contract),
             input_example=input_example(contract, rows),
             pip_requirements=_requirements(contract),
         )
     return logged
+
+
+def _kept(
+    contract: Contract, verdict: Verdict, card: str, trained: Path, folder: Path
+) -> dict[str, str]:
+    """Return the files of a version by name; those that are not there yet go into `folder`."""
+    texts = {
+        registry.CONTRACT: contract.model_dump_json(indent=1),
+        "verdict.json": verdict.model_dump_json(indent=1),
+        "model_card.md": card,
+    }
+    for name, text in texts.items():
+        (folder / name).write_text(text, "utf-8")
+    files = [trained / registry.BUNDLE, trained / registry.SEEN, *(folder / n for n in texts)]
+    return {file.name: str(file) for file in files}
 
 
 def _requirements(contract: Contract) -> list[str]:
@@ -171,13 +200,17 @@ def publish(contract: Contract, candidate: Candidate, verdict: Verdict) -> Publi
     )
     text = publication_markdown(publication)
     markdown(contract.dataset, "publication", text, publication.summary)
+    if publication.version is not None:
+        card = model_card(contract, verdict, root_storage())
+        markdown(contract.dataset, "model-card", card, "What the version is, and its limits")
     return publication
 
 
 def publication_markdown(publication: Publication) -> str:
     """Return what became of the candidate, and how a published model is loaded."""
     if publication.version is None:
-        return f"**Nothing was published**; the champion stays.\n\n{publication.summary}"
+        yet = " yet" if publication.outcome == "waiting" else ""
+        return f"**Nothing was published{yet}**; the champion stays.\n\n{publication.summary}"
     kept = publication.as_of is not None
     name = f"{publication.model}/{publication.version}" if kept else f"{publication.model}@champion"
     load = f'model = mlflow.pyfunc.load_model("models:/{name}")'

@@ -1,4 +1,4 @@
-"""The tags of a registered version: what it was made of, and how far its data reach."""
+"""The tags of a registered version: what it was made of, how far its data reach, who approved."""
 
 from pathlib import Path
 
@@ -9,21 +9,38 @@ from tasks.database import connect, literal, quoted
 from tasks.records import Verdict
 from tasks.storage import Storage
 
+LONGEST = 1000
+"""The most characters of a reason that a tag holds; `verdict.json` has it whole."""
+
 
 def version_tags(contract: Contract, verdict: Verdict, storage: Storage) -> dict[str, str]:
     """Return the tags of the version that a verdict lets pass, without that of completeness."""
     candidate = verdict.scores.candidate
     tags = {
         registry.CANDIDATE_TAG: candidate.hash,
-        registry.OPPONENT_TAG: verdict.scores.champion or "",
+        # After a new start the next comparison is not with the champion that it put aside.
+        registry.OPPONENT_TAG: "" if verdict.rebaseline else verdict.scores.champion or "",
         registry.VERDICT_TAG: verdict.hash,
         registry.DATASET_TAG: contract.dataset,
+        **decision_tags(verdict),
     }
     if verdict.scores.as_of is not None:
         tags[registry.AS_OF_TAG] = verdict.scores.as_of
     if contract.time is not None:
         rows = storage.fetch(candidate.shards.checked.snapshot.place) / "rows.parquet"
         tags[registry.UNTIL_TAG] = last_time(rows, contract.time)
+    return tags
+
+
+def decision_tags(verdict: Verdict) -> dict[str, str]:
+    """Return the tags that say how a verdict came about: the outcome, and what people asked for."""
+    tags = {registry.OUTCOME_TAG: str(verdict.outcome)}
+    if verdict.rebaseline:
+        tags[registry.REBASELINE_TAG] = verdict.rebaseline[:LONGEST]
+    if (approval := verdict.approval) is not None:
+        tags[f"polycast.{approval.decision}_by"] = approval.by[:LONGEST]
+        if approval.reason:
+            tags["polycast.approval_reason"] = approval.reason[:LONGEST]
     return tags
 
 

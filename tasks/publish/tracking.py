@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from data_contracts.contract import Contract
 from tasks.environment import environment
+from tasks.publish.tags import decision_tags
 from tasks.records import Verdict
 from tasks.registry import AS_OF_TAG, VERDICT_TAG, artifact_folder
 from tasks.storage import Storage
@@ -51,11 +52,11 @@ def _record(
     snapshot = shards.checked.snapshot
     tags = {
         VERDICT_TAG: verdict.hash,
-        "polycast.outcome": verdict.outcome,
         "polycast.candidate": candidate.hash,
         "polycast.data": snapshot.hash,
         "polycast.source": snapshot.source,
         "polycast.contract": contract.dataset,
+        **decision_tags(verdict),
     }
     if verdict.scores.as_of is not None:
         tags[AS_OF_TAG] = verdict.scores.as_of
@@ -82,7 +83,7 @@ def _metrics(verdict: Verdict, candidate: Path) -> list[tuple[str, float, int]]:
     for i, curve in enumerate(json.loads((candidate / "curves.json").read_text("utf-8"))):
         for name in ("loss", "val_loss"):
             values = curve[name]
-            key = name if i == 0 else f"member_{i}.{name}"
+            key = name if i == 0 else f"{curve['division']}.{name}"
             found += [(key, value, epoch) for epoch, value in enumerate(values, 1)]
     for score in verdict.scores.scores:
         for metric in ("mae", "rmse", "r2"):
@@ -100,8 +101,7 @@ def _artifacts(
     client.log_text(run_id, verdict.model_dump_json(indent=1, exclude={"scores"}), "verdict.json")
     client.log_text(run_id, json.dumps(environment(), indent=1), "environment.json")
     folds = storage.fetch(candidate.shards.place)
-    for fold in candidate.shards.folds:
-        place = f"fold_{fold.index}"
-        client.log_artifact(run_id, str(folds / place / "preprocessing.json"), place)
+    for fold in candidate.shards.divisions:
+        client.log_artifact(run_id, str(folds / fold.name / "preprocessing.json"), fold.name)
     checked = storage.fetch(candidate.shards.checked.place)
     client.log_artifact(run_id, str(checked / "validation.json"))
