@@ -243,6 +243,16 @@ class SliceScore(Record):
     """The mae of every other model in the slice."""
 
 
+class CoverageError(Record):
+    """How sure the share of truths in the candidate's intervals is, over the rows of all folds."""
+
+    target: str
+    level: float
+    error: float
+    """The standard error of the share, by clusters of rows that hang together."""
+    clusters: int
+
+
 class Difference(Record):
     """One thing in which the champion's contract differs from today's."""
 
@@ -318,6 +328,7 @@ class Scores(Record):
     joint: tuple[JointScore, ...] = ()
     worst: tuple[SliceScore, ...] = ()
     """The slices that are surely worse than the whole, worst first."""
+    coverage_errors: tuple[CoverageError, ...] = ()
     opponent_facts: Opponent | None = None
     cost: Cost | None = None
     constraints: tuple[ConstraintCount, ...] = ()

@@ -8,7 +8,7 @@ from rich.console import Console
 
 from flows.display import show_verdict
 from tasks.judge import Evidence, find, judge_scores, reach_verdict, verdict_markdown
-from tasks.records import Cost, Distribution, Opponent, Scores, SliceScore, Verdict
+from tasks.records import Cost, CoverageError, Distribution, Opponent, Scores, SliceScore, Verdict
 from tasks.storage import root_storage
 from tests.builders import CANDIDATE, small_contract
 from tests.judging import contract, judged, only, scores
@@ -158,7 +158,18 @@ def test_intervals_must_hold_the_share_that_they_claim(
 def test_a_share_inside_counts_the_rows_of_all_folds_and_says_what_chance_leaves_open() -> None:
     ruling = only(judged(CALIBRATION, covered(0.84, 0.94)), "a")
     assert ruling.passed
-    assert ruling.reason.startswith("89.0% of 2,000 truths inside; by chance alone 87.6% to 90.3%")
+    assert ruling.reason == "89.0% of 2,000 truths inside (95% interval 87.6% to 90.3%)"
+
+
+def test_rows_that_hang_together_leave_more_to_chance() -> None:
+    found = covered(0.85, rows=1000)
+    assert judged(CALIBRATION, found).outcome == "fail"
+    loose = CoverageError(target="a", level=0.9, error=0.03, clusters=64)
+    other = loose.model_copy(update={"target": "b"})
+    together = found.model_copy(update={"coverage_errors": (loose, other)})
+    verdict = judged(CALIBRATION, together)
+    assert verdict.outcome == "insufficient evidence"
+    assert only(verdict, "a").reason.endswith("(95% interval 79.0% to 91.0%)")
 
 
 def costing(**changes: Any) -> Scores:

@@ -1,5 +1,7 @@
-"""What is added up over the test rows of all folds: errors by slice, and paired errors by block."""
+"""What is added up over the test rows of all folds: errors by slice, paired errors by block, and
+how sure the coverage of intervals is."""
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -9,10 +11,12 @@ from tasks.evaluate.blocks import CANDIDATE, CHAMPION, Block
 from tasks.evaluate.fold_rows import FoldRows
 from tasks.evaluate.row_blocks import Order, row_blocks
 from tasks.learning.block_sums import BlockSums
+from tasks.learning.conformal import LEVELS
+from tasks.learning.coverage_sums import CoverageSums
 from tasks.learning.paired_slices import PairedSlices
 from tasks.learning.slice_sums import SliceErrors, SliceSums, worst
 from tasks.learning.slices import Slicer
-from tasks.records import SliceScore
+from tasks.records import CoverageError, SliceScore
 
 
 class RunSums:
@@ -28,6 +32,8 @@ class RunSums:
         count = self.blocks.count if len(tests) == 1 else len(tests)
         self.paired = BlockSums(count, len(targets))
         self.parts = PairedSlices(slicer.labels, len(targets), self.blocks.count)
+        self.targets = targets
+        self.coverage = CoverageSums(len(targets), LEVELS, self.blocks.count)
 
     @property
     def order(self) -> Order:
@@ -37,6 +43,7 @@ class RunSums:
     def add(self, block: Block) -> None:
         """Add a block of test rows."""
         means, place = block.means, self.blocks(block.rows)
+        self.coverage.add(place, block.truth, block.answers[CANDIDATE], block.weight)
         codes = self.slicer.assign(block.rows)
         kept = {m: means[m] for m in self.by_slice.models}
         self.by_slice.add(codes, place, block.truth, kept, block.weight)
@@ -50,6 +57,17 @@ class RunSums:
     def slices(self) -> list[SliceScore]:
         """Return the errors in every slice, by target."""
         return [_score(s) for s in self.by_slice.errors()]
+
+    def coverage_errors(self) -> list[CoverageError]:
+        """Return how sure the coverage of the candidate's intervals is, where that can be told."""
+        return [
+            CoverageError(
+                target=self.targets[found.target], level=level, error=error, clusters=found.clusters
+            )
+            for found in self.coverage.errors()
+            for level, error in zip(found.levels, found.errors, strict=True)
+            if not math.isnan(error)
+        ]
 
     def worst(self) -> list[SliceScore]:
         """Return the slices that are surely worse than the whole, worst first."""

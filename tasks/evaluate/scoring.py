@@ -48,6 +48,7 @@ def evaluate_candidate(
         scores=tuple(s for fold in folds for s in fold.scores()),
         joint=tuple(j for fold in folds for j in fold.joint()),
         worst=tuple(sums.worst()),
+        coverage_errors=tuple(sums.coverage_errors()),
         constraints=tuple(c for fold in folds for c in fold.counts()),
         opponent_facts=_facts(met, sums, [asked for _, asked in passed]) if met else None,
         cost=inputs.cost(),

@@ -11,8 +11,9 @@ from tasks.records import Ruling, Score
 def calibration(case: Case, rule: CalibrationRule) -> list[Ruling]:
     """Judge the share of truths within each target's intervals.
 
-    A share outside of the limits fails where chance alone does not explain it (a normal interval
-    for a share, Wilson 1927); else the test rows cannot tell.
+    A share outside of the limits fails where chance does not explain it; else the test rows cannot
+    tell. Chance is the wider of that of independent rows (Wilson 1927) and that of clusters of
+    rows, which hang together in time or by group.
     """
     return [_calibration(case, rule, target) for target in case.targets(rule.targets)]
 
@@ -31,11 +32,9 @@ def _calibration(case: Case, rule: CalibrationRule, target: str) -> Ruling:
         reason = f"{rows} test rows, and at least {LEAST_ROWS} are needed"
         return case.unsure(words, target, reason)
     share = sum(n * c for n, c in known) / rows
-    low, high = wilson(share, rows, case.contract.gate.confidence)
-    reason = (
-        f"{share:.1%} of {rows:,} truths inside; by chance alone {low:.1%} to {high:.1%}, "
-        "more where rows hang together"
-    )
+    low, high = _chance(case, rule.level, target, share, rows)
+    level = f"{100 * case.contract.gate.confidence:g}%"
+    reason = f"{share:.1%} of {rows:,} truths inside ({level} interval {low:.1%} to {high:.1%})"
     off = abs(share - rule.level)
     # Rounded: 0.92 - 0.9 is above 0.02.
     passed = round(off, 12) <= rule.within
@@ -51,6 +50,19 @@ def _coverage(score: Score, level: float) -> float | None:
         return None
     found = shape.coverage[shape.levels.index(level)]
     return None if math.isnan(found) else found
+
+
+def _chance(case: Case, level: float, target: str, share: float, rows: int) -> tuple[float, float]:
+    """Return the interval of a share, as wide as the rows' hanging together asks for."""
+    from scipy.stats import t as student
+
+    confidence = case.contract.gate.confidence
+    low, high = wilson(share, rows, confidence)
+    for found in case.scores.coverage_errors:
+        if (found.target, found.level) == (target, level):
+            half = float(student.ppf((1 + confidence) / 2, found.clusters - 1)) * found.error
+            low, high = min(low, share - half), max(high, share + half)
+    return max(low, 0.0), min(high, 1.0)
 
 
 def wilson(share: float, rows: int, confidence: float) -> tuple[float, float]:
