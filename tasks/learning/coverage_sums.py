@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from tasks.learning.predictions import Predictions
 from tasks.learning.row_scores import Values, within
-from tasks.learning.slice_sums import CLUSTERS, LEAST_CLUSTERS
+from tasks.learning.slice_sums import CLUSTERS, LEAST_CLUSTERS, clusters_of
 
 Codes = NDArray[np.integer]
 
@@ -39,7 +39,7 @@ class CoverageSums:
         self, block: Codes, truth: Values, predictions: Predictions, weight: Values | None = None
     ) -> None:
         """Add rows: the block of each (rows,), `truth` (rows, targets), and `weight` (rows,)."""
-        cluster = np.asarray(block) * CLUSTERS // self.blocks
+        cluster = clusters_of(block, self.blocks)
         own = np.ones(len(truth)) if weight is None else np.where(weight > 0, weight, 0.0)
         for at, level in enumerate(self.levels):
             if level not in (predictions.intervals or {}):

@@ -15,16 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tasks.learning.holm import holm
+from tasks.learning.paired import POWER
+from tasks.learning.slice_sums import CLUSTERS, LEAST_CLUSTERS, LEAST_ROWS, ROWS, clusters_of
 
 Values = NDArray[np.float64]
 Codes = NDArray[np.integer]
-
-CLUSTERS = 64
-LEAST_CLUSTERS = 8
-LEAST_ROWS = 30
-POWER = 0.8
-ROWS = 1 << 12
-"""How many rows are worked on at once."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +64,7 @@ class PairedSlices:
         NaN in truth or an answer leaves the cell out. Raises KeyError for a dimension that is
         not there.
         """
-        cluster = np.asarray(block) * CLUSTERS // self.blocks
+        cluster = clusters_of(block, self.blocks)
         order = np.argsort(cluster, kind="stable")
         edges = np.flatnonzero(np.diff(cluster[order])) + 1
         for rows in (r for run in np.split(order, edges) for r in _parts(run)):

@@ -26,6 +26,11 @@ ROWS = 1 << 12
 """How many rows are worked on at once."""
 
 
+def clusters_of(block: Codes, blocks: int) -> Codes:
+    """Return the cluster (rows,) of each row, from its block among `blocks`."""
+    return np.asarray(block) * CLUSTERS // blocks
+
+
 @dataclass(frozen=True)
 class SliceErrors:
     """The candidate's error on one target in one slice, in the target's unit.
@@ -81,7 +86,7 @@ class SliceSums:
         Codes and blocks are (rows,), truth and answers (rows, targets), NaN for none; a model
         without answers may be left out. Raises KeyError for a dimension that is not there.
         """
-        cluster = np.asarray(block) * CLUSTERS // self.blocks
+        cluster = clusters_of(block, self.blocks)
         order = np.argsort(cluster, kind="stable")
         for start in range(0, len(order), ROWS):
             rows = order[start : start + ROWS]
