@@ -3,8 +3,7 @@
 import math
 
 from data_contracts.gate import CalibrationRule
-from tasks.judge.case import Case
-from tasks.judge.errors import LEAST_ROWS
+from tasks.judge.case import LEAST_ROWS, Case
 from tasks.records import Ruling, Score
 
 

@@ -15,6 +15,9 @@ from tasks.records import Metric, Ruling, Scores, SliceScore
 from tasks.slices_file import read_slices
 from tasks.storage import root_storage
 
+LEAST_ROWS = 30
+"""Fewer test rows tell nothing of a slice, of intervals, or of a champion to which they are new."""
+
 
 @dataclass(frozen=True)
 class Evidence:

@@ -12,13 +12,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from data_contracts.gate import ChampionRule
-from tasks.judge.case import Case
+from tasks.judge.case import LEAST_ROWS, Case
 from tasks.learning.paired import Effects, Paired, effects
 from tasks.records import Effect, Ruling
 
 ROUNDING = 1e-9
-LEAST_ROWS = 30
-"""Fewer rows that the champion has not seen tell nothing."""
 
 
 @dataclass(frozen=True)

@@ -3,11 +3,8 @@
 from collections.abc import Iterable
 
 from data_contracts.gate import UNITLESS, AbsoluteRule, BaselineRule
-from tasks.judge.case import Case
+from tasks.judge.case import LEAST_ROWS, Case
 from tasks.records import Metric, Ruling
-
-LEAST_ROWS = 30
-"""A slice of fewer test rows tells nothing."""
 
 
 def absolute(case: Case, rule: AbsoluteRule) -> list[Ruling]:
