@@ -22,6 +22,7 @@ def disagreements(contract: "Contract") -> Iterator[Refusal]:
     """
     yield from _key(contract)
     yield from _time(contract)
+    yield from _timely(contract)
     yield from _features(contract)
     yield from _targets(contract)
     yield from _target_groups(contract)
@@ -45,6 +46,13 @@ def _time(contract: "Contract") -> Iterator[Refusal]:
         expected = "nothing, since the contract names no time column"
         hint = "name the column that says when a row was observed: time: COLUMN"
         yield Refusal(("source", "as_of"), expected, iso(contract.source.as_of), hint)
+
+
+def _timely(contract: "Contract") -> Iterator[Refusal]:
+    for i, check in enumerate(contract.expectations.table):
+        if check.check in ("fresh", "increasing") and contract.time is None:
+            expected = "a check that needs no time, since the contract names no time column"
+            yield Refusal(("expectations", "table", i, "check"), expected, check.check)
 
 
 def _features(contract: "Contract") -> Iterator[Refusal]:

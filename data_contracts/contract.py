@@ -16,11 +16,17 @@ from data_contracts.columns import (
     vector_name,
 )
 from data_contracts.constraints import Declared
-from data_contracts.expectations import Expectations
+from data_contracts.expectations import Expectations, columns_of
 from data_contracts.gate import Gate
 from data_contracts.recipes import Recipe
 from data_contracts.section import Column, Items, Section, all_refused
-from data_contracts.settings import Evaluation, Publishing, Schedule, Training, Tuning
+from data_contracts.settings import (
+    Evaluation,
+    Publishing,
+    Schedule,
+    Training,
+    Tuning,
+)
 from data_contracts.source import Source
 from data_contracts.split import ColumnSplit, GroupSplit, Split
 
@@ -128,8 +134,7 @@ class Contract(Section):
         for constraint in self.constraints:
             yield from constraint.columns
         for check in (*self.expectations.rows, *self.expectations.table):
-            if check.check != "row_count":
-                yield check.column
+            yield from columns_of(check)
         if isinstance(self.split, GroupSplit):
             yield from self.split.columns
         if isinstance(self.split, ColumnSplit):

@@ -17,9 +17,9 @@ import pytest
 from data_contracts.contract import Contract
 from tasks.records import Checked, Snapshot
 from tasks.validate.breaches import table_breaches
+from tasks.validate.check import Check
 from tasks.validate.checking import check_rows
 from tasks.validate.engine import outcomes, quiet, run
-from tasks.validate.suite import Check
 
 CONTRACT: dict[str, Any] = {
     "format": 1,

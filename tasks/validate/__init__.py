@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from data_contracts.contract import Contract
+from data_contracts.expectations import Volume
 from tasks.errors import Breach
 from tasks.orchestration import markdown, stage_task
 from tasks.records import Checked, Snapshot
 from tasks.stage import Stage
 from tasks.storage import root_storage
+from tasks.validate.conditions import stale
 
 
 def _reads(contract: Contract) -> Any:
@@ -32,15 +34,33 @@ STAGE = Stage("validate", "validations", Checked, __name__, _reads)
 
 def find(contract: Contract, snapshot: Snapshot) -> Checked | None:
     """Return the finished check of a snapshot, or None. Raises Breach where it found one."""
-    return accept(STAGE.find(contract, snapshot.hash))
+    return accept(contract, STAGE.find(contract, snapshot.hash))
 
 
-def accept(checked: Checked | None) -> Checked | None:
-    """Return what was checked. Raises Breach where it breaks the contract."""
-    if checked is not None and checked.breaches:
+def accept(contract: Contract, checked: Checked | None) -> Checked | None:
+    """Return what was checked. Raises Breach where it breaks the contract, or has become too old
+    meanwhile."""
+    if checked is None:
+        return None
+    old = [words for severity, words in stale(contract, checked) if severity == "stop"]
+    if checked.breaches or old:
         docs = root_storage().address(checked.place, "data_docs/index.html")
-        raise Breach(checked.breaches, docs)
+        raise Breach((*checked.breaches, *old), docs)
     return checked
+
+
+def last_rows(contract: Contract, snapshot: Snapshot) -> int | None:
+    """Return how many rows the last other snapshot had that kept the contract, where the contract
+    asks for it; None where there is none."""
+    if not any(isinstance(c, Volume) for c in contract.expectations.table):
+        return None
+    storage = root_storage()
+    found = []
+    for place in storage.places(f"validations/{contract.dataset}"):
+        checked, manifest = STAGE.read(place), storage.manifest(place)
+        if checked and manifest and not checked.breaches and checked.snapshot != snapshot:
+            found.append((manifest["written"], checked.snapshot.rows))
+    return max(found)[1] if found else None
 
 
 def summary_markdown(contract: Contract, checked: Checked, docs: str) -> str:
@@ -53,6 +73,8 @@ def summary_markdown(contract: Contract, checked: Checked, docs: str) -> str:
         f"{checked.quarantined:,} rows quarantined, {checked.rows:,} go on.",
         "",
         *(f"- **stop**: {breach}" for breach in checked.breaches),
+        *(f"- **{severity}**: {words}" for severity, words in stale(contract, checked)),
+        *(f"- **warn**: {warning}" for warning in checked.warnings),
         *(
             f"- quarantined {r.rows:,} rows: {r.expectation} ({'; '.join(r.examples)})"
             for r in checked.reasons
@@ -72,12 +94,12 @@ def validate(contract: Contract, snapshot: Snapshot) -> Checked:
         from tasks.validate.checking import check_rows
 
         rows = storage.fetch(snapshot.place) / "rows.parquet"
-        return check_rows(contract, snapshot, rows, folder)
+        return check_rows(contract, snapshot, rows, folder, last_rows(contract, snapshot))
 
     checked = STAGE.run(contract, snapshot.hash, work=work)
     docs = storage.address(checked.place, "data_docs/index.html")
     markdown(
         contract.dataset, "validation", summary_markdown(contract, checked, docs), checked.summary
     )
-    accept(checked)
+    accept(contract, checked)
     return checked

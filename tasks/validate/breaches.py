@@ -5,22 +5,27 @@ In: Outcomes that do not hold. Out: sentences.
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal
 
 from data_contracts.contract import Contract
 from tasks.database import columns, connect, literal
 from tasks.records import Reason
+from tasks.spans import unit
 from tasks.validate.engine import Outcome
-from tasks.validate.suite import unit
 
 KEYS_NAMED = 3
 """How many duplicate keys a breach names."""
 
 
 def table_breaches(
-    contract: Contract, outcomes: Sequence[Outcome], rows: int, file: Path
+    contract: Contract,
+    outcomes: Sequence[Outcome],
+    rows: int,
+    file: Path,
+    severity: Literal["stop", "warn"] = "stop",
 ) -> list[str]:
-    """Return a sentence for each table-level outcome that does not hold, and for each check of
-    any kind that could not be made. Presence is left to the schema part.
+    """Return a sentence for each outcome of a severity that does not hold; with "stop" also for
+    each check of any kind that could not be made. Presence is left to the schema part.
     """
     empty = {o.check.subject for o in outcomes if _is_all_missing(o)}
     found = []
@@ -28,10 +33,14 @@ def table_breaches(
         check = outcome.check
         if outcome.success or check.expectation == "ExpectColumnToExist":
             continue
-        if outcome.error:
+        if outcome.error and severity == "stop":
             came = f"no answer: {outcome.error}"
             found.append(f"{check.subject}: expected {check.expected}, came {came}")
-        elif check.severity == "stop" and (check.subject not in empty or _is_all_missing(outcome)):
+        elif (
+            not outcome.error
+            and check.severity == severity
+            and (check.subject not in empty or _is_all_missing(outcome))
+        ):
             came = _came(contract, outcome, rows, file)
             mend = f"; {check.mend}" if check.mend else ""
             found.append(f"{check.subject}: expected {check.expected}, came {came}{mend}")
@@ -73,12 +82,16 @@ def _came(contract: Contract, outcome: Outcome, rows: int, file: Path) -> str:
             return f"{share(missing, rows)} missing ({missing:,} of {rows:,} rows)"
         case "ExpectColumnValuesToNotBeNull":
             return f"{outcome.unexpected:,} missing in {rows:,} rows"
-        case "ExpectColumnUniqueValueCountToBeBetween":
-            return f"one value in all of {rows:,} rows"
-        case "ExpectColumnMeanToBeBetween":
+        case "ExpectColumnMeanToBeBetween" | "ExpectColumnStdevToBeBetween":
             return f"{_mean(contract, outcome)} over {rows:,} rows"
+        case "ExpectColumnMaxToBeBetween" if outcome.check.columns:
+            return f"one value in all of {rows:,} rows"
+        case "ExpectColumnMaxToBeBetween":
+            return f"false over {rows:,} rows"
+        case "ExpectColumnValuesToBeUnique" | "ExpectCompoundColumnsToBeUnique":
+            return _duplicates(outcome, file)
         case _:
-            return _duplicates(contract, outcome, file)
+            return f"{outcome.unexpected:,} of {rows:,} rows that break it"
 
 
 def _mean(contract: Contract, outcome: Outcome) -> str:
@@ -87,9 +100,10 @@ def _mean(contract: Contract, outcome: Outcome) -> str:
     return f"{float(outcome.observed):,.6g} {unit(contract, outcome.check.subject)}".rstrip()
 
 
-def _duplicates(contract: Contract, outcome: Outcome, file: Path) -> str:
-    key = columns(contract.key)
-    texts = ", ".join(f"{columns([c])}::VARCHAR" for c in contract.key)
+def _duplicates(outcome: Outcome, file: Path) -> str:
+    names = outcome.check.columns
+    key = columns(names)
+    texts = ", ".join(f"{columns([c])}::VARCHAR" for c in names)
     query = (
         f"SELECT {texts}, count(*) FROM read_parquet({literal(str(file))}) "
         f"GROUP BY {key} HAVING count(*) > 1 ORDER BY {key} LIMIT {KEYS_NAMED}"
@@ -98,6 +112,6 @@ def _duplicates(contract: Contract, outcome: Outcome, file: Path) -> str:
         found = database.execute(query).fetchall()
     named = []
     for *values, times in found:
-        pairs = zip(contract.key, values, strict=True)
+        pairs = zip(names, values, strict=True)
         named.append(f"{', '.join(f'{c}={v}' for c, v in pairs)} ({times} times)")
     return f"{outcome.unexpected:,} rows that share keys, among them {'; '.join(named)}"

@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 from data_contracts.contract import Contract
 from tasks.records import Checked, Snapshot
 from tasks.validate.breaches import table_breaches, tolerance_breach
+from tasks.validate.conditions import newest, sql_faults
 from tasks.validate.docs import write_docs
 from tasks.validate.engine import SHOWN, Outcome, outcomes, quiet, run, trim
 from tasks.validate.quarantine import reasons_of, write_quarantine
@@ -27,15 +28,24 @@ LEAST_NAMED = 100_000
 """At least this many bad rows of an expectation go to quarantine, however low the tolerance."""
 
 
-def check_rows(contract: Contract, snapshot: Snapshot, rows: Path, folder: Path) -> Checked:
+def check_rows(
+    contract: Contract, snapshot: Snapshot, rows: Path, folder: Path, last: int | None = None
+) -> Checked:
     """Check the rows in the file `rows`, write what was found into `folder`, return its record.
+
+    `last` is how many rows the last snapshot had that kept the contract, None where there is none.
 
     Where an expectation alone is broken by more rows than the tolerance lets through, and by
     more than LEAST_NAMED, the first of them are set aside; the breach says so.
     """
     schema, count = pq.read_schema(rows), snapshot.rows
     faults = schema_faults(contract, schema)
-    checks = suite(contract, schema, count, faults)
+    conditions = {} if faults else sql_faults(contract, rows)
+    checks = [
+        c
+        for c in suite(contract, schema, count, faults, last)
+        if c.subject not in conditions and not (faults and c.derived and not c.columns)
+    ]
     most = max(LEAST_NAMED, int(contract.expectations.tolerance * count) + 1)
     with quiet():
         result = run(checks, rows, schema, most)
@@ -52,9 +62,12 @@ def check_rows(contract: Contract, snapshot: Snapshot, rows: Path, folder: Path)
             expectations=len(checks),
             breaches=(
                 *faults.values(),
+                *conditions.values(),
                 *table_breaches(contract, found, count, rows),
                 *tolerance_breach(contract, quarantined, count, reasons, whole),
             ),
+            warnings=tuple(table_breaches(contract, found, count, rows, "warn")),
+            newest=newest(contract, rows) if count and not faults else None,
         )
         trim(result)
         _write_json(contract, checked, found, result, folder / "validation.json")
@@ -82,6 +95,7 @@ def _write_json(
         "quarantined": checked.quarantined,
         "tolerance": contract.expectations.tolerance,
         "breaches": checked.breaches,
+        "warnings": checked.warnings,
         "expectations": [
             {
                 "words": o.check.words,

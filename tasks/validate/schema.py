@@ -9,7 +9,7 @@ from typing import Literal
 import pyarrow as pa
 
 from data_contracts.contract import Contract
-from data_contracts.expectations import OneOf
+from data_contracts.expectations import Between, Deviation, Mean, OneOf
 from data_contracts.section import did_you_mean
 from tasks.database import quoted
 
@@ -72,7 +72,7 @@ def _uses(contract: Contract) -> Iterator[tuple[str, Kind]]:
         if isinstance(check, OneOf):
             text = any(isinstance(v, str) for v in check.values)
             yield check.column, "text" if text else "number"
-        elif check.check in ("between", "mean"):
+        elif isinstance(check, Between | Mean | Deviation):
             yield check.column, "number"
 
 
