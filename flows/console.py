@@ -21,20 +21,24 @@ from rich.status import Status
 
 from tasks.storage import local_home
 
+MARKS = {"finished": "[green]✔[/]", "reused": "[blue]↺[/]", "moved": "[yellow]↻[/]"}
+"""What a stage's line begins with. moved: the champion has, so that a candidate is judged again."""
 VARIABLE = "POLYCAST_CONSOLE"
 
 
 def open_console(draw: bool = True) -> None:
-    """Draw this process' news, and that of the processes which it starts, unless told not to.
-
-    What native libraries write to standard error goes to a file: they cannot be asked not to.
-    """
+    """Draw this process' news, and that of the processes which it starts, unless told not to."""
     os.environ[VARIABLE] = "1" if draw else "0"
+    quiet_native()
+    join_console()
+
+
+def quiet_native() -> None:
+    """Send what native libraries write to standard error to a file: they cannot be asked not to."""
     sys.stderr = os.fdopen(os.dup(2), "w", buffering=1)
     log = os.open(local_home() / "native.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
     os.dup2(log, 2)
     os.close(log)
-    join_console()
 
 
 def join_console() -> None:
@@ -61,7 +65,7 @@ class Drawing(logging.Handler):
             self._epoch(record)
         elif state == "started":
             self._started(str(getattr(record, "stage", "")))
-        elif state in ("finished", "reused"):
+        elif state in MARKS:
             self._ended(record, state)
 
     def _started(self, stage: str) -> None:
@@ -73,8 +77,8 @@ class Drawing(logging.Handler):
     def _ended(self, record: logging.LogRecord, state: str) -> None:
         self.clear()
         seconds = getattr(record, "seconds", None)
-        took = f"{seconds:6.1f} s" if seconds is not None else "reused  "
-        mark = "[green]✔[/]" if state == "finished" else "[blue]↺[/]"
+        took = f"{seconds:6.1f} s" if seconds is not None else f"{state:<8}"
+        mark = MARKS[state]
         stage = str(getattr(record, "stage", ""))
         self.console.print(f"{mark} [bold]{stage:<10}[/] [dim]{took}[/]  ", end="")
         self.console.print(getattr(record, "summary", ""), markup=False, soft_wrap=True)

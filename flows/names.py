@@ -57,7 +57,8 @@ def ending(run: "Run") -> str:
     """Return the name of the state that a run ends in."""
     if run.outcome == "published":
         return KEPT if run.publication.as_of else PUBLISHED
-    return {"waiting": WAITING, "rejected": REJECTED, "blocked": BLOCKED}[run.outcome]
+    names = {"waiting": WAITING, "rejected": REJECTED, "blocked": BLOCKED}
+    return names[run.outcome]
 
 
 def message(run: "Run") -> str:

@@ -3,6 +3,7 @@
 from data_contracts.contract import Contract
 from flows.rival import find_rival
 from tasks import approvals, evaluate, ingest, judge, preprocess, publish, train, validate
+from tasks.journal import mend
 from tasks.records import Publication, Run
 from tasks.rival import rival_contract
 from tasks.runs import runs
@@ -13,6 +14,7 @@ def finished(contract: Contract) -> Run | None:
 
     Raises DataError where the source is missing or known to break the contract.
     """
+    mend(contract.registered_model)
     publication = _publication(contract)
     if publication is None or not publish.stands(publication):
         return None

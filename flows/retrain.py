@@ -1,5 +1,6 @@
 """The retrain flow: from a contract to a published champion, one line per stage."""
 
+import logging
 from datetime import date
 
 from prefect import flow, tags
@@ -18,12 +19,17 @@ from tasks.approvals import rejected, settle
 from tasks.contracts import read_contract
 from tasks.evaluate import evaluate
 from tasks.ingest import ingest
+from tasks.journal import ChampionMoved, mend
 from tasks.judge import judge
 from tasks.preprocess import preprocess
 from tasks.publish import publish
 from tasks.records import Candidate, Run, Verdict
 from tasks.report import report
 from tasks.validate import validate
+
+ROUNDS = 10
+"""How often a candidate is judged, at most, while the champion moves."""
+log = logging.getLogger("polycast")
 
 
 def _name() -> str:
@@ -64,12 +70,27 @@ def _stages(contract: Contract) -> Run:
     snapshot = ingest(contract)
     checked = validate(contract, snapshot)
     shards = preprocess(contract, checked)
-    candidate = train(contract, shards)
-    verdict = _judged(contract, candidate)
-    return ask(contract, _published(contract, verdict))
+    return ask(contract, _judged_and_published(contract, train(contract, shards)))
+
+
+def _judged_and_published(contract: Contract, candidate: Candidate) -> Run:
+    """Judge a candidate and publish it; where the champion has moved, judge it by the new one.
+
+    Raises ChampionMoved when it moves all the time.
+    """
+    for _ in range(ROUNDS):
+        verdict = _judged(contract, candidate)
+        try:
+            return _published(contract, verdict)
+        except ChampionMoved as error:
+            moved = str(error)
+            news = {"stage": "publish", "state": "moved", "summary": moved, "seconds": None}
+            log.warning("judged again: %s", moved, extra=news)
+    raise ChampionMoved(f"{moved}. It has moved {ROUNDS} times while this candidate was judged")
 
 
 def _judged(contract: Contract, candidate: Candidate) -> Verdict:
+    mend(contract.registered_model)
     rival = train_rival(contract, candidate)
     scores = evaluate(contract, candidate, candidate.shards, rival)
     verdict = judge(contract, scores)
@@ -88,7 +109,7 @@ def decided(contract: Contract, waited: Run) -> Run:
     """
     verdict = waited.publication.verdict
     if rejected(contract, verdict):
-        verdict = settle(contract, verdict)
+        run = _published(contract, settle(contract, verdict))
     else:
-        verdict = _judged(contract, verdict.scores.candidate)
-    return ask(contract, _published(contract, verdict), waited)
+        run = _judged_and_published(contract, verdict.scores.candidate)
+    return ask(contract, run, waited)

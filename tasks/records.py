@@ -67,11 +67,20 @@ class Checked(Record):
     """How many expectations were checked."""
     breaches: tuple[str, ...] = ()
     """Broken expectations that stop the run; empty when the data holds the contract."""
+    warnings: tuple[str, ...] = ()
+    """Broken expectations that only warn."""
+    newest: str | None = None
+    """The time of the newest row, in ISO 8601, in UTC, where the contract asks how old it is."""
+    released: int = 0
+    """Rows that break a row-level expectation and go on, since a person released them."""
 
     @property
     def summary(self) -> str:
-        state = f"{len(self.breaches)} broken" if self.breaches else "all hold"
-        return f"{self.expectations} expectations, {state}; {self.quarantined:,} rows quarantined"
+        broken = len(self.breaches) + len(self.warnings)
+        state = f"{broken} broken" if broken else "all hold"
+        warn = f", {len(self.warnings)} of them to warn" if self.warnings else ""
+        rest = f"{self.quarantined:,} rows quarantined"
+        return f"{self.expectations} expectations, {state}{warn}; {rest}"
 
 
 REFIT = -1

@@ -32,6 +32,8 @@ AS_OF_TAG = "polycast.as_of"
 OUTCOME_TAG = "polycast.outcome"
 REBASELINE_TAG = "polycast.rebaseline"
 """Why a version was not compared with the champion, where a new start was asked for."""
+ROLLED_BACK_TAG = "polycast.rolled_back"
+"""Why a person took a version back that was champion."""
 UNTIL_TAG = "polycast.data_until"
 """The time of the last row that a version was made from, in ISO 8601, in UTC."""
 BUNDLE, CONTRACT, SEEN = "bundle", "contract.json", "seen.parquet"
@@ -166,6 +168,21 @@ def opponent_as_of(model: str, candidate: str, dataset: str, when: datetime) -> 
     return max(found, key=lambda v: (v.until or when, int(v.version)), default=None)
 
 
+def numbered(model: str, number: str) -> Version | None:
+    """Return a version by its number, None where it is not registered."""
+    from mlflow.exceptions import MlflowException
+
+    if _never_used():
+        return None
+    try:
+        found = client().get_model_version(model, number)
+    except MlflowException as error:
+        if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+            return None
+        raise
+    return Version(model, str(found.version), dict(found.tags))
+
+
 def versions(registry: "MlflowClient", wanted: str) -> Iterator[Version]:
     """Yield all registered versions that an MLflow filter finds."""
     token = None
@@ -178,19 +195,24 @@ def versions(registry: "MlflowClient", wanted: str) -> Iterator[Version]:
             return
 
 
-def exists(model: str, version: str) -> bool:
-    """Say whether a version is registered still."""
+def version(model: str, number: str) -> Version | None:
+    """Return a registered version; None where it is gone."""
     from mlflow.exceptions import MlflowException
 
     if _never_used():
-        return False
+        return None
     try:
-        client().get_model_version(model, version)
+        found = client().get_model_version(model, number)
     except MlflowException as error:
         if error.error_code == "RESOURCE_DOES_NOT_EXIST":
-            return False
+            return None
         raise
-    return True
+    return Version(model, str(found.version), dict(found.tags))
+
+
+def exists(model: str, number: str) -> bool:
+    """Say whether a version is registered still."""
+    return version(model, number) is not None
 
 
 def registered(model: str, version: str) -> str:

@@ -19,7 +19,7 @@ import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
-from functools import cache, cached_property
+from functools import cache, cached_property, partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -201,8 +201,7 @@ class Storage:
 
     def forget(self, place: str) -> None:
         """Make a place incomplete: what is there is done again when it is next asked for."""
-        with suppress(FileNotFoundError):
-            self._asked(self.fs.rm_file, f"{self.path}/{place}/{MANIFEST}")
+        self.drop(f"{place}/{MANIFEST}")
 
     def fetch(self, place: str) -> Path:
         """Return a local folder with a place's files, verified against their checksums.
@@ -243,6 +242,45 @@ class Storage:
         relative = f"{place}/{attempt}/{name}"
         return str(Path(self.path) / relative) if self.local else f"{self.root}/{relative}"
 
+    def put(self, path: str, content: bytes) -> None:
+        """Write a small file whole, in place of what is there: whoever reads sees one or other."""
+        if not self.local:
+            self._asked(self.fs.pipe_file, f"{self.path}/{path}", content)
+            return
+        file = Path(self.path) / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        draft = file.with_name(f".{file.name}.{uuid.uuid4().hex[:8]}")
+        draft.write_bytes(content)
+        draft.replace(file)
+
+    def drop(self, path: str) -> None:
+        """Remove a small file, if it is there."""
+        with suppress(FileNotFoundError):
+            self._asked(self.fs.rm_file, f"{self.path}/{path}")
+
+    def create(self, path: str, content: bytes) -> bool:
+        """Write a small file whole where there is none yet; say whether this call has made it.
+
+        Of several processes that create one path at once, one succeeds: on a folder by a hard
+        link, on an object store by a put that is refused where there is an object.
+        """
+        target = f"{self.path}/{path}"
+        if self.local:
+            return _link(Path(target), content)
+        try:
+            self._asked(partial(self.fs.pipe_file, target, content, mode="create"))
+        except FileExistsError:
+            # An answer that was lost on its way was asked for twice: the first made it.
+            return bool(content) and self.read(path) == content
+        return True
+
+    def read(self, path: str) -> bytes | None:
+        """Return the content of a small file; None where there is none."""
+        try:
+            return bytes(self._asked(self.fs.cat_file, f"{self.path}/{path}"))
+        except FileNotFoundError:
+            return None
+
     def places(self, folder: str) -> list[str]:
         """Return the places below a folder, complete or not, in order of their names."""
         try:
@@ -250,6 +288,23 @@ class Storage:
         except FileNotFoundError:
             return []
         return sorted(f"{folder}/{e.rstrip('/').rsplit('/', 1)[-1]}" for e in entries)
+
+
+def _link(target: Path, content: bytes) -> bool:
+    """Make a file with its whole content, unless there is one; say whether it was made."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    draft = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}")
+    try:
+        with telling_of_room(target.parent), draft.open("wb") as stream:
+            stream.write(content)
+            stream.flush()
+            os.fsync(stream.fileno())
+        os.link(draft, target)
+    except FileExistsError:
+        return False
+    finally:
+        draft.unlink(missing_ok=True)
+    return True
 
 
 def _left_behind(attempt: str) -> bool:

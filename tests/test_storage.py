@@ -6,8 +6,10 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -323,3 +325,25 @@ def test_a_manifest_says_when_it_was_written(tmp_path: Path) -> None:
 def test_an_address_that_nothing_can_open_is_told_in_a_sentence() -> None:
     with pytest.raises(BrokenWork, match=r"storage root nowhere://x cannot be used"):
         Storage("nowhere://x")
+
+
+def test_a_file_is_created_once_and_read_whole(root: str) -> None:
+    storage = Storage(root)
+    assert storage.read("journal/small/1.json") is None
+    assert storage.create("journal/small/1.json", b"first")
+    assert not Storage(root).create("journal/small/1.json", b"second")
+    assert Storage(root).read("journal/small/1.json") == b"first"
+    assert storage.places("journal/small") == ["journal/small/1.json"]
+
+
+def test_of_many_that_create_a_file_at_once_one_succeeds(root: str) -> None:
+    storage, start = Storage(root), threading.Barrier(8)
+
+    def create(number: int) -> bool:
+        start.wait()
+        return storage.create("one", str(number).encode() * 1000)
+
+    with ThreadPoolExecutor(8) as pool:
+        made = list(pool.map(create, range(8)))
+    assert made.count(True) == 1
+    assert storage.read("one") == str(made.index(True)).encode() * 1000

@@ -16,8 +16,10 @@ from typing import TYPE_CHECKING, Any
 
 from data_contracts.contract import Contract
 from data_contracts.recipes.brought import brought_by
-from tasks import registry
+from tasks import journal, registry
+from tasks.journal import ChampionMoved as ChampionMoved
 from tasks.orchestration import markdown, stage_task
+from tasks.publish.earlier import earlier
 from tasks.publish.model_card import description, model_card
 from tasks.publish.tags import decision_tags, version_tags
 from tasks.publish.tracking import track
@@ -32,10 +34,6 @@ if TYPE_CHECKING:
 REQUIREMENTS = ("keras", "tensorflow", "numpy", "pyarrow", "pandas", "mlflow")
 
 
-class ChampionMoved(Exception):
-    """Another run published while this one was judged."""
-
-
 def publish_verdict(contract: Contract, candidate: Candidate, verdict: Verdict) -> Publication:
     """Record the verdict in MLflow; on pass register a version and, now, move the alias."""
     storage = root_storage()
@@ -45,7 +43,7 @@ def publish_verdict(contract: Contract, candidate: Candidate, verdict: Verdict) 
     if verdict.outcome == "pass":
         number = _version(contract, candidate, verdict, storage, client, run)
         if verdict.scores.as_of is None:
-            _move_champion(contract, verdict, client, number)
+            number = _move_champion(contract, verdict, number)
     return Publication(
         verdict=verdict, model=contract.registered_model, version=number, tracking_run=run
     )
@@ -59,11 +57,7 @@ def _version(
     client: "MlflowClient",
     run: str,
 ) -> str:
-    """Return the candidate's complete registered version; it is made where there is none.
-
-    One made as of a day and one that is published are never the same, though the candidate may
-    be: where no row was left out.
-    """
+    """Return the candidate's complete registered version; it is made where there is none."""
     from mlflow.exceptions import MlflowException
 
     model = contract.registered_model
@@ -72,15 +66,10 @@ def _version(
     except MlflowException as error:
         if error.error_code != "RESOURCE_ALREADY_EXISTS":
             raise
-    wanted = f"name = '{model}' AND tags.`{registry.CANDIDATE_TAG}` = '{candidate.hash}'"
-    for found in registry.versions(client, wanted):
-        if found.tags.get(registry.AS_OF_TAG) != verdict.scores.as_of:
-            continue
-        if found.tags.get(registry.COMPLETE_TAG) == "true":
-            for tag, value in decision_tags(verdict).items():
-                client.set_model_version_tag(model, found.version, tag, value)
-            return found.version
-        client.delete_model_version(model, found.version)
+    if (found := earlier(contract, verdict, client)) is not None:
+        for tag, value in decision_tags(verdict).items():
+            client.set_model_version_tag(model, found.version, tag, value)
+        return found.version
     tags = version_tags(contract, verdict, storage)
     card = model_card(contract, verdict, storage)
     logged = _log_model(contract, verdict, storage, run, card)
@@ -153,23 +142,23 @@ def _learning_code(folder: Path) -> Path:
     return target
 
 
-def _move_champion(
-    contract: Contract, verdict: Verdict, client: "MlflowClient", number: str
-) -> None:
-    """Point `previous` to the champion there is, then `champion` to the new version."""
-    model = contract.registered_model
-    current = registry.aliased(client, model, registry.CHAMPION)
-    if current is not None and current.version == number:
-        return
-    if (current.version if current else None) != verdict.scores.champion:
-        raise ChampionMoved(
-            f"{model}: the candidate was compared with version {verdict.scores.champion}, but "
-            f"the champion is now {current.version if current else 'none'}. Run again: it will "
-            "be compared with that one"
-        )
-    if current is not None:
-        client.set_registered_model_alias(model, registry.PREVIOUS, current.version)
-    client.set_registered_model_alias(model, registry.CHAMPION, number)
+def _move_champion(contract: Contract, verdict: Verdict, number: str) -> str:
+    """Make a version champion, unless another one is than it was compared with; return the
+    champion's number: another process may have published the same candidate meanwhile."""
+    model, approval = contract.registered_model, verdict.approval
+    current = registry.champion(model)
+    candidate = verdict.scores.candidate.hash
+    if current is not None and current.tags.get(registry.CANDIDATE_TAG) == candidate:
+        return current.version
+    made = journal.move(
+        model,
+        number,
+        before=verdict.scores.champion,
+        kind="publish",
+        by=approval.by if approval else f"retrain of {contract.dataset}",
+        reason=verdict.summary,
+    )
+    return made.version
 
 
 def _reads(contract: Contract) -> Any:

@@ -6,6 +6,7 @@ from data_contracts.contract import Contract
 from data_contracts.source import iso, moment
 from tasks import registry
 from tasks.database import connect, literal, quoted
+from tasks.publish.earlier import opponent_tag
 from tasks.records import Verdict
 from tasks.storage import Storage
 
@@ -18,8 +19,7 @@ def version_tags(contract: Contract, verdict: Verdict, storage: Storage) -> dict
     candidate = verdict.scores.candidate
     tags = {
         registry.CANDIDATE_TAG: candidate.hash,
-        # After a new start the next comparison is not with the champion that it put aside.
-        registry.OPPONENT_TAG: "" if verdict.rebaseline else verdict.scores.champion or "",
+        registry.OPPONENT_TAG: opponent_tag(verdict),
         registry.VERDICT_TAG: verdict.hash,
         registry.DATASET_TAG: contract.dataset,
         **decision_tags(verdict),

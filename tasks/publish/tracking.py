@@ -34,12 +34,20 @@ def track(contract: Contract, verdict: Verdict, storage: Storage, client: "Mlflo
 
 
 def _experiment(contract: Contract, client: "MlflowClient") -> str:
+    from mlflow.exceptions import MlflowException
+
     found = client.get_experiment_by_name(contract.dataset)
     if found is not None:
         return str(found.experiment_id)
     folder = artifact_folder()
     location = (folder / contract.dataset).as_uri() if folder else None
-    return str(client.create_experiment(contract.dataset, artifact_location=location))
+    try:
+        return str(client.create_experiment(contract.dataset, artifact_location=location))
+    except MlflowException:
+        made = client.get_experiment_by_name(contract.dataset)  # by another process, meanwhile
+        if made is None:
+            raise
+        return str(made.experiment_id)
 
 
 def _record(
