@@ -7,7 +7,7 @@ from flows.refusals import refusal
 from flows.server import ServerFault
 from flows.waiting import NotWaiting
 from tasks.addresses import clean
-from tasks.errors import DataError
+from tasks.errors import DataError, WrongRequest
 from tasks.learning.errors import Unsuitable
 from tasks.room import no_room, ran_out
 from tasks.storage import BrokenWork, local_home
@@ -29,7 +29,7 @@ def _told(error: Exception) -> tuple[str, int]:
         return str(no_room(error, local_home())), FAULT
     if isinstance(error, ContractError):
         return f"the contract cannot be used:\n{error}", USAGE
-    if isinstance(error, NotWaiting):
+    if isinstance(error, NotWaiting | WrongRequest):
         return str(error), USAGE
     if isinstance(error, UnknownDataset):
         return str(error.args[0]), USAGE

@@ -20,3 +20,7 @@ class Breach(DataError):
 
     def __reduce__(self) -> tuple[type["Breach"], tuple[tuple[str, ...], str]]:
         return (Breach, (self.broken, self.docs))
+
+
+class WrongRequest(Exception):
+    """Something that cannot be done as it was asked for (exit code 2)."""

@@ -82,6 +82,7 @@ STORY = (
     "importance",
     "drift",
     "report",
+    "prediction",
 )
 """The artifacts of a run in the order of its story: their keys are numbered so."""
 

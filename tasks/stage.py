@@ -33,6 +33,7 @@ _PLUMBING = {
     "tasks.storage",
     "tasks.records",
     "tasks.errors",
+    "tasks.uses",
 }
 
 

@@ -27,6 +27,11 @@ class Backend(Protocol):
         """Return the gradients (parts, *shape) of `function()`, (parts,), on a Keras variable."""
         ...
 
+    def forward(self, network: Any) -> Callable[[Any], NDArray[Any]]:
+        """Return a compiled function of a Keras network's inputs to its output, for any number
+        of rows."""
+        ...
+
 
 def backend() -> Backend:
     """Return the chosen backend's file. Raises ValueError for a name that has none."""

@@ -35,3 +35,29 @@ def gradients(function: Callable[[], Any], variable: Any) -> NDArray[np.float64]
             return function()
 
     return np.asarray(jax.jacrev(stateless)(variable.value), np.float64)
+
+
+def forward(network: Any) -> Callable[[Any], NDArray[Any]]:
+    """Return a compiled function of a Keras network's inputs to its output, for any number of
+    rows.
+
+    They are filled up to the next power of two, since each number of rows is compiled anew.
+    """
+
+    @jax.jit  # type: ignore[untyped-decorator]
+    def run(trained: Any, others: Any, inputs: Any) -> Any:
+        return network.stateless_call(trained, others, inputs, training=False)[0]
+
+    def call(inputs: Any) -> NDArray[Any]:
+        count = len(keras.tree.flatten(inputs)[0])
+        more = (1 << max(count - 1, 0).bit_length()) - count
+        filled = keras.tree.map_structure(lambda a: _filled(a, more), inputs)
+        trained = [v.value for v in network.trainable_variables]
+        others = [v.value for v in network.non_trainable_variables]
+        return np.asarray(run(trained, others, filled))[:count]
+
+    return call
+
+
+def _filled(array: NDArray[Any], more: int) -> NDArray[Any]:
+    return np.pad(array, [(0, more), *[(0, 0)] * (array.ndim - 1)]) if more else array

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
+import keras
 import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
@@ -37,3 +38,17 @@ def gradients(function: Callable[[], Any], variable: Any) -> NDArray[np.float64]
         parts = tf.unstack(function())
     found = [tape.gradient(part, variable.value) for part in parts]
     return np.stack([np.zeros(variable.shape) if g is None else g.numpy() for g in found])
+
+
+def forward(network: Any) -> Callable[[Any], NDArray[Any]]:
+    """Return a compiled function of a Keras network's inputs to its output, for any number of
+    rows."""
+
+    @tf.function(reduce_retracing=True)  # type: ignore[untyped-decorator]
+    def run(inputs: Any) -> Any:
+        return network(inputs, training=False)
+
+    def call(inputs: Any) -> NDArray[Any]:
+        return np.asarray(run(keras.tree.map_structure(tf.convert_to_tensor, inputs)))
+
+    return call

@@ -42,7 +42,8 @@ class NumericEncoder:
     def encode(self, values: Float) -> Input:
         """Return (n, 1) or, with the indicator, (n, 2) for values (n,) with NaN for missing."""
         missing = np.isnan(values)
-        scaled = (np.where(missing, self.fill, values) - self.center) / self.scale
+        filled = np.where(missing, self.fill, values) if missing.any() else values
+        scaled = (filled - self.center) / self.scale
         return _stack(scaled, *((missing,) if self.indicator else ()))
 
 
@@ -176,4 +177,7 @@ class TargetScaler:
 
 
 def _stack(*columns: NDArray[Any]) -> Input:
-    return np.stack(columns, axis=1).astype(np.float32)
+    whole = np.empty((len(columns), columns[0].size), np.float32)
+    for place, column in enumerate(columns):
+        whole[place] = column
+    return whole.T

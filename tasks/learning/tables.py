@@ -40,6 +40,8 @@ def _from_pandas(series: "pd.Series[Any]", name: str) -> pa.Array:
 def numbers(table: pa.Table, column: str) -> NDArray[np.float64]:
     """Return a column (n,) as float64, NaN for missing. Raises ValueError for anything else."""
     values = _plain(table.column(column))
+    if values.type == pa.float64():
+        return np.asarray(values.to_numpy())
     if pa.types.is_null(values.type):
         return np.full(len(table), np.nan)
     if _is_text(values.type):
@@ -81,7 +83,12 @@ def _read_moments(values: Any, column: str) -> Any:
 
 
 def labels(table: pa.Table, column: str) -> NDArray[Any]:
-    """Return labels (n,) as text, None for missing. Raises ValueError for what is no label.
+    """Return labels (n,) as text, None for missing. Raises ValueError for what is no label."""
+    return np.array(label_texts(table, column).to_pylist(), dtype=object)
+
+
+def label_texts(table: pa.Table, column: str) -> Any:
+    """Return labels as a string column of Arrow. Raises ValueError for what is no label.
 
     A whole number reads the same whether it is stored as 3 or, beside missing ones, as 3.0.
     """
@@ -92,7 +99,7 @@ def labels(table: pa.Table, column: str) -> NDArray[Any]:
             whole = pc.cast(values, pa.int64(), safe=False)
             is_whole = pc.equal(pc.cast(whole, pa.float64(), safe=False), values)
             values = pc.if_else(is_whole, *(pc.cast(v, pa.string()) for v in (whole, values)))
-        return np.array(pc.cast(values, pa.string()).to_pylist(), dtype=object)
+        return pc.cast(values, pa.string())
     except pa.ArrowException:
         raise ValueError(f"{column}: expected labels, came {values.type}") from None
 

@@ -1,0 +1,83 @@
+"""The version that answers: its contract, its bundle with compiled networks, what it was made of.
+
+In: a registered model's name and a version's number, or none for the champion. Out: Answering.
+"""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from data_contracts.contract import Contract
+from tasks import registry
+from tasks.errors import DataError, WrongRequest
+
+if TYPE_CHECKING:
+    from tasks.learning.bundle import Bundle
+
+DATA_TAG = "polycast.data"
+"""The tag of an MLflow run that holds the hash of the snapshot."""
+
+
+@dataclass(frozen=True)
+class Answering:
+    """A version that is ready to answer."""
+
+    model: str
+    version: str
+    contract: Contract
+    """The contract that it was made by."""
+    bundle: "Bundle"
+    snapshot: str
+    """The hash of the snapshot that it was made from; empty where the registry does not say."""
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """The columns that rows must have: the key, and what the model reads; each once."""
+        read = [
+            c for m in self.bundle.members for c in (*m.preprocessing.columns, *m.limits.columns)
+        ]
+        return tuple(dict.fromkeys([*self.contract.key, *read]))
+
+
+def chosen(model: str, version: str | None) -> str:
+    """Return the number of the version that is to answer.
+
+    Raises DataError where there is no champion, WrongRequest for a version that is not there or
+    not whole.
+    """
+    if version is None:
+        champion = registry.champion(model)
+        if champion is None:
+            raise DataError(f"{model} has no champion yet: retrain it, or name a --version")
+        return champion.version
+    found = registry.numbered(model, version)
+    if found is None:
+        raise WrongRequest(f"{model} has no version {version}: `polycast models` lists them")
+    if found.tags.get(registry.COMPLETE_TAG) != "true":
+        raise WrongRequest(f"{model} version {version} is not complete: name another")
+    return found.version
+
+
+def answering(contract: Contract, version: str) -> Answering:
+    """Return a version of a dataset's model, ready to answer; its networks are loaded."""
+    from tasks.backends import backend
+
+    backend().use_device("auto")
+    from tasks.backends.compiled import compiled
+    from tasks.learning.bundle import load_bundle
+
+    model = contract.registered_model
+    file = registry.contract_file(model, version)
+    own = Contract.model_validate_json(file.read_text("utf-8")) if file else contract
+    bundle = compiled(load_bundle(registry.bundle_folder(model, version)))
+    return Answering(model, version, own, bundle, _snapshot(model, version))
+
+
+def _snapshot(model: str, version: str) -> str:
+    from mlflow.exceptions import MlflowException
+
+    client = registry.client()
+    run = client.get_model_version(model, version).run_id
+    try:
+        return str(client.get_run(run).data.tags.get(DATA_TAG, "")) if run else ""
+    except MlflowException:  # somebody has deleted the run
+        return ""
