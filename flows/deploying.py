@@ -63,18 +63,26 @@ def _spread(entry: dict[str, Any], contracts: list[Contract]) -> Iterator[dict[s
         yield entry | {"tags": [TAG], "schedules": []}
         return
     for contract in contracts:
-        schedule = contract.schedule
-        wait = schedule is None or schedule.overlap == "wait"
-        when = [{"cron": schedule.cron, "timezone": schedule.timezone}] if schedule else []
+        cron, wait = _plan(entry["entrypoint"], contract)
         yield {
             **_filled(entry, contract),
             "tags": [TAG, contract.dataset, *contract.tags],
-            "schedules": when,
+            "schedules": [cron] if cron else [],
             "concurrency_limit": {
                 "limit": 1,
                 "collision_strategy": "ENQUEUE" if wait else "CANCEL_NEW",
             },
         }
+
+
+def _plan(entrypoint: str, contract: Contract) -> tuple[dict[str, str] | None, bool]:
+    """Return when a contract's deployment of a flow runs by itself, and whether a run waits for one
+    that still goes on."""
+    schedule = contract.schedule if entrypoint == "flows.retrain.retrain" else None
+    if schedule is None:
+        return None, True
+    when = {"cron": schedule.cron, "timezone": schedule.timezone}
+    return when, schedule.overlap == "wait"
 
 
 def _filled(value: Any, contract: Contract) -> Any:

@@ -119,6 +119,9 @@ def test_every_contract_has_a_deployment_and_training_has_one() -> None:
     weather = names["flows.retrain.retrain", "nyc_weather"]
     assert weather["parameters"] == {"dataset": "nyc_weather"}
     assert weather["schedules"] == [NIGHTLY]
+    predict = names["flows.predict.predict", "nyc_weather"]
+    assert predict["parameters"] == {"dataset": "nyc_weather"}
+    assert predict["schedules"] == []
     assert names["flows.train.train", "gpu"]["work_pool"] == {"name": "gpu"}
 
 
@@ -128,7 +131,8 @@ def test_the_contract_says_what_becomes_of_a_second_run(
 ) -> None:
     write_contract(tmp_path, schedule=NIGHTLY | {"overlap": overlap})
     monkeypatch.chdir(tmp_path)
-    [own] = [d for d in definitions()[0] if d["name"] == DATASET]
+    retrain = "flows.retrain.retrain", DATASET
+    [own] = [d for d in definitions()[0] if (d["entrypoint"], d["name"]) == retrain]
     assert own["concurrency_limit"] == {"limit": 1, "collision_strategy": strategy}
 
 

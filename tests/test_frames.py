@@ -27,10 +27,11 @@ from tests.walk import surroundings
 ROWS = small_rows(30, seed=2)
 
 
-def untrained(name: str, **options: Any) -> Bundle:
+def untrained(name: str, rows: Any = None, **options: Any) -> Bundle:
     """A bundle of a network as it is before training, with intervals of some scores."""
     recipe = {"architecture": name, "hidden": [4]} | options
-    contract, rows = small_contract(recipe=recipe), small_rows()
+    contract = small_contract(recipe=recipe)
+    rows = small_rows() if rows is None else rows
     preprocessing = fit_preprocessing(contract, rows)
     layout = lay_out(contract, preprocessing, to_arrays(contract, preprocessing, rows))
     kind, limits = architecture(name), limits_of(contract, (1.0, 1.0))
