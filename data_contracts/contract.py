@@ -20,13 +20,7 @@ from data_contracts.expectations import Expectations, columns_of
 from data_contracts.gate import Gate
 from data_contracts.recipes import Recipe
 from data_contracts.section import Column, Items, Section, all_refused
-from data_contracts.settings import (
-    Evaluation,
-    Publishing,
-    Schedule,
-    Training,
-    Tuning,
-)
+from data_contracts.settings import Evaluation, Publishing, Schedule, Training, Tuning
 from data_contracts.source import Source
 from data_contracts.split import ColumnSplit, GroupSplit, Split
 

@@ -5,7 +5,6 @@ import traceback
 from data_contracts.errors import ContractError, UnknownDataset
 from flows.refusals import refusal
 from flows.server import ServerFault
-from flows.waiting import NotWaiting
 from tasks.addresses import clean
 from tasks.errors import DataError, WrongRequest
 from tasks.learning.errors import Unsuitable
@@ -29,7 +28,7 @@ def _told(error: Exception) -> tuple[str, int]:
         return str(no_room(error, local_home())), FAULT
     if isinstance(error, ContractError):
         return f"the contract cannot be used:\n{error}", USAGE
-    if isinstance(error, NotWaiting | WrongRequest):
+    if isinstance(error, WrongRequest):
         return str(error), USAGE
     if isinstance(error, UnknownDataset):
         return str(error.args[0]), USAGE

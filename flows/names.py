@@ -57,8 +57,7 @@ def ending(run: "Run") -> str:
     """Return the name of the state that a run ends in."""
     if run.outcome == "published":
         return KEPT if run.publication.as_of else PUBLISHED
-    names = {"waiting": WAITING, "rejected": REJECTED, "blocked": BLOCKED}
-    return names[run.outcome]
+    return {"waiting": WAITING, "rejected": REJECTED, "blocked": BLOCKED}[run.outcome]
 
 
 def message(run: "Run") -> str:

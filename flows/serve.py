@@ -14,8 +14,8 @@ from data_contracts.contract import Contract
 from flows.console import open_console
 from flows.up import port_is_free
 from tasks import registry
+from tasks.chosen import chosen
 from tasks.errors import DataError
-from tasks.registry import Version
 
 if TYPE_CHECKING:
     from tasks.serving.app import Current
@@ -28,20 +28,21 @@ log = logging.getLogger("polycast")
 def serve(contract: Contract, version: str | None, host: str, port: int) -> None:
     """Answer requests with a version, or with whichever is champion, until Ctrl-C.
 
-    Raises DataError where there is no such version, and OSError where the port is taken.
+    Raises DataError where there is no champion, WrongRequest for a version that is not there, and
+    OSError where the port is taken.
     """
     if not port_is_free(port):
         raise OSError(f"port {port} is taken: choose another with --port")
     console = Console(highlight=False)
     _open_to_all(console, host)
-    chosen = chosen_version(contract, version)
+    first = chosen(contract.registered_model, version)
     open_console(draw=False)  # TensorFlow's own words go to a file
-    with console.status(f"loading {chosen.model} version {chosen.version} …"):
+    with console.status(f"loading {first.model} version {first.version} …"):
         import uvicorn
 
         from tasks.serving.app import Current
 
-        app = Current(chosen)
+        app = Current(first)
     settings = uvicorn.Config(app, host=host, port=port, log_level="warning", lifespan="off")
     follows = _following(app, contract, console) if version is None else nullcontext()
     with app, follows:
@@ -49,23 +50,6 @@ def serve(contract: Contract, version: str | None, host: str, port: int) -> None
         with suppress(KeyboardInterrupt):  # raised again once the server has ended
             uvicorn.Server(settings).run()
     console.print("stopped")
-
-
-def chosen_version(contract: Contract, version: str | None) -> Version:
-    """Return the version that is asked for, the champion where none is. Raises DataError."""
-    model = contract.registered_model
-    if version is None:
-        found = registry.champion(model)
-        if found is None:
-            raise DataError(
-                f"{contract.dataset} has no champion yet: polycast retrain {contract.dataset}"
-            )
-        return found
-    known = {v.version: v for v in registry.versions(registry.client(), f"name = '{model}'")}
-    if version not in known:
-        there = ", ".join(sorted(known, key=int)) or "none"
-        raise DataError(f"{model} has no version {version}; there are: {there}")
-    return known[version]
 
 
 def _open_to_all(console: Console, host: str) -> None:

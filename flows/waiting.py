@@ -9,13 +9,14 @@ from data_contracts.contract import Contract
 from flows.names import how_to_decide
 from tasks import approvals, publish
 from tasks.contracts import read_contract
+from tasks.errors import WrongRequest
 from tasks.records import Approval, Run
 from tasks.report import STAGE
 from tasks.runs import runs
 from tasks.storage import root_storage
 
 
-class NotWaiting(Exception):
+class NotWaiting(WrongRequest):
     """A run that cannot be decided of: there is none, it does not wait, or somebody has decided."""
 
 

@@ -1,8 +1,11 @@
 """DuckDB as the engine of one machine: opened offline, in UTC, and shut to other files."""
 
+import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from data_contracts.source import iso, moment
 
 if TYPE_CHECKING:
     import duckdb
@@ -36,3 +39,16 @@ def quoted(column: str) -> str:
 def columns(names: Sequence[str]) -> str:
     """Return a SQL list of columns."""
     return ", ".join(quoted(name) for name in names)
+
+
+def last_time(rows: Path, column: str) -> str | None:
+    """Return the latest time in a column of a Parquet file, in ISO 8601, in UTC; None for none."""
+    query = f"SELECT make_timestamp(max(epoch_us({quoted(column)}))) FROM "
+    with connect([rows]) as database:
+        (found,) = database.execute(query + f"read_parquet({literal(str(rows))})").fetchall()
+    return None if found[0] is None else iso(moment(found[0]))
+
+
+def first_line(error: Exception) -> str:
+    """Return what DuckDB says of a statement in a line, without the statement."""
+    return re.sub(r"\s+", " ", str(error).split("\n\nLINE")[0]).strip()[:500]

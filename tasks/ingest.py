@@ -6,14 +6,13 @@ what was observed from then on is left out.
 Raises DataError where the source is missing, empty, unreadable or not what the query needs.
 """
 
-import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from data_contracts.contract import Contract
 from data_contracts.source import CsvSource
 from tasks.as_of import last_moment, none_left, row_condition, source_condition
-from tasks.database import columns, connect, literal, quoted
+from tasks.database import columns, connect, first_line, literal, quoted
 from tasks.errors import DataError
 from tasks.orchestration import markdown, stage_task
 from tasks.records import Snapshot
@@ -60,9 +59,9 @@ def take_snapshot(contract: Contract, source: Path, folder: Path) -> Snapshot:
         except duckdb.ConversionException as error:
             raise _unconverted(source, error) from None
         except duckdb.ParserException as error:
-            raise DataError(f"source.query is not valid SQL: {_first_line(error)}") from None
+            raise DataError(f"source.query is not valid SQL: {first_line(error)}") from None
         except duckdb.Error as error:
-            raise DataError(f"{source} cannot be read: {_first_line(error)}") from None
+            raise DataError(f"{source} cannot be read: {first_line(error)}") from None
     return Snapshot(rows=count, columns=types, source=file_digest(source))
 
 
@@ -147,7 +146,7 @@ def _nan_is_missing(column: "pa.Array") -> "pa.Array":
 def _misfit(database: Any, source: Path, error: Exception) -> DataError:
     have = [row[0] for row in database.execute("DESCRIBE source").fetchall()]
     return DataError(
-        f"source.query does not fit {source}: {_first_line(error)}\n"
+        f"source.query does not fit {source}: {first_line(error)}\n"
         f"  the source has: {', '.join(map(quoted, have))}\n"
         "  rename the column in source.query, or mend the source"
     )
@@ -155,17 +154,13 @@ def _misfit(database: Any, source: Path, error: Exception) -> DataError:
 
 def _unconverted(source: Path, error: Exception) -> DataError:
     """Tell a cast of the query's that fails from a CSV file whose values change their type."""
-    words = _first_line(error)
+    words = first_line(error)
     if "CSV Error" in words:
         return DataError(f"{source} cannot be read: {words}")
     return DataError(
         f"a value of {source} cannot be converted: {words}. Use TRY_CAST in source.query where "
         "such values are to be missing"
     )
-
-
-def _first_line(error: Exception) -> str:
-    return re.sub(r"\s+", " ", str(error).split("\n\nLINE")[0]).strip()[:500]
 
 
 def _reads(contract: Contract) -> Any:

@@ -209,7 +209,7 @@ def _complete(model: str, version: str) -> Version:
     """Return a version whose files are all there. Raises DataError where there is none."""
     found = patiently(registry.version, model, version)
     if found is None:
-        raise DataError(f"{model} has no version {version}: polycast models {model} lists them")
+        raise DataError(f"{model} has no version {version}")
     if found.tags.get(registry.COMPLETE_TAG) != "true":
         raise DataError(
             f"{model} version {version} is not complete: its making was cut off, so that it cannot "

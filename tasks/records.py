@@ -71,8 +71,6 @@ class Checked(Record):
     """Broken expectations that only warn."""
     newest: str | None = None
     """The time of the newest row, in ISO 8601, in UTC, where the contract asks how old it is."""
-    released: int = 0
-    """Rows that break a row-level expectation and go on, since a person released them."""
 
     @property
     def summary(self) -> str:

@@ -34,6 +34,8 @@ REBASELINE_TAG = "polycast.rebaseline"
 """Why a version was not compared with the champion, where a new start was asked for."""
 ROLLED_BACK_TAG = "polycast.rolled_back"
 """Why a person took a version back that was champion."""
+DATA_TAG = "polycast.data"
+"""The tag of an MLflow run that holds the hash of the snapshot."""
 UNTIL_TAG = "polycast.data_until"
 """The time of the last row that a version was made from, in ISO 8601, in UTC."""
 BUNDLE, CONTRACT, SEEN = "bundle", "contract.json", "seen.parquet"
@@ -168,21 +170,6 @@ def opponent_as_of(model: str, candidate: str, dataset: str, when: datetime) -> 
     return max(found, key=lambda v: (v.until or when, int(v.version)), default=None)
 
 
-def numbered(model: str, number: str) -> Version | None:
-    """Return a version by its number, None where it is not registered."""
-    from mlflow.exceptions import MlflowException
-
-    if _never_used():
-        return None
-    try:
-        found = client().get_model_version(model, number)
-    except MlflowException as error:
-        if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
-            return None
-        raise
-    return Version(model, str(found.version), dict(found.tags))
-
-
 def versions(registry: "MlflowClient", wanted: str) -> Iterator[Version]:
     """Yield all registered versions that an MLflow filter finds."""
     token = None
@@ -196,7 +183,7 @@ def versions(registry: "MlflowClient", wanted: str) -> Iterator[Version]:
 
 
 def version(model: str, number: str) -> Version | None:
-    """Return a registered version; None where it is gone."""
+    """Return a version by its number, None where it is not registered."""
     from mlflow.exceptions import MlflowException
 
     if _never_used():
@@ -204,7 +191,7 @@ def version(model: str, number: str) -> Version | None:
     try:
         found = client().get_model_version(model, number)
     except MlflowException as error:
-        if error.error_code == "RESOURCE_DOES_NOT_EXIST":
+        if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
             return None
         raise
     return Version(model, str(found.version), dict(found.tags))

@@ -12,34 +12,20 @@ import pyarrow.parquet as pq
 import pytest
 
 from tasks import publish
-from tasks.learning.bundle import Bundle, Member, save_bundle
-from tasks.learning.conformal import fit_conformal
-from tasks.learning.fit_preprocessing import fit_preprocessing
+from tasks.learning.bundle import Bundle, save_bundle
 from tasks.learning.frames import answer, separator
-from tasks.learning.layout import lay_out
-from tasks.learning.limits import limits_of
-from tasks.learning.networks import architecture
-from tasks.learning.shards import to_arrays
 from tasks.publish.signature import signature
 from tests.builders import small_contract, small_rows
+from tests.untrained import untrained_bundle
 from tests.walk import surroundings
 
 ROWS = small_rows(30, seed=2)
 
 
 def untrained(name: str, rows: Any = None, **options: Any) -> Bundle:
-    """A bundle of a network as it is before training, with intervals of some scores."""
+    """A bundle of a network of four hidden units as it is before training."""
     recipe = {"architecture": name, "hidden": [4]} | options
-    contract = small_contract(recipe=recipe)
-    rows = small_rows() if rows is None else rows
-    preprocessing = fit_preprocessing(contract, rows)
-    layout = lay_out(contract, preprocessing, to_arrays(contract, preprocessing, rows))
-    kind, limits = architecture(name), limits_of(contract, (1.0, 1.0))
-    network = kind.build(contract.recipe, layout)
-    settings = kind.settings(contract.recipe, layout)
-    scores = np.abs(np.random.default_rng(0).normal(size=(200, 2)))
-    conformal = fit_conformal(scores, np.arange(200), [3.0, 0.5])
-    return Bundle([Member(network, preprocessing, name, settings, limits)], conformal)
+    return untrained_bundle(small_contract(recipe=recipe), rows)
 
 
 @pytest.fixture(scope="module")

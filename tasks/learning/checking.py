@@ -14,13 +14,12 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from tasks.learning.encoders import CategoricalEncoder, CyclicEncoder, NumericEncoder
+from tasks.learning.listing import some
 from tasks.learning.preprocessing import Preprocessing
 from tasks.learning.tables import as_table, label_texts, numbers, seconds
 
 LARGEST = float(np.finfo(np.float32).max)
 """The greatest number that a network can take."""
-SHOWN = 10
-"""How many labels are named."""
 KINDS = {"timestamp": "a point in time", "categorical": "a label"}
 """What a column holds by the kind of its encoder; of another kind, and with none, a number."""
 
@@ -125,9 +124,7 @@ def _labels(encoder: CategoricalEncoder, table: pa.Table) -> Iterator[Misfit]:
     known = pc.is_in(texts, value_set=pa.array(encoder.labels, pa.string()))
     strange = np.flatnonzero(pc.and_(pc.is_valid(texts), pc.invert(known)).to_numpy())
     if strange.size:
-        more = len(encoder.labels) - SHOWN
-        names = ", ".join(encoder.labels[:SHOWN]) + (f" and {more} more" if more > 0 else "")
-        yield Misfit(encoder.column, f"one of {names}", strange)
+        yield Misfit(encoder.column, f"one of {some(encoder.labels)}", strange)
 
 
 def _kind(preprocessing: Preprocessing, column: str) -> str:

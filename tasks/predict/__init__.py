@@ -14,13 +14,14 @@ from pathlib import Path
 
 from data_contracts.contract import Contract
 from tasks.addresses import shown
+from tasks.chosen import chosen
 from tasks.errors import DataError, WrongRequest
 from tasks.orchestration import markdown, stage_task
 from tasks.predict.answers import Answers
 from tasks.predict.checks import unreadable
 from tasks.predict.columns import Columns
 from tasks.predict.inputs import Inputs, open_inputs
-from tasks.predict.model import Answering, answering, chosen
+from tasks.predict.model import Answering, answering
 from tasks.predict.parts import Parts, quarantine_of
 from tasks.predict.request import Invalid, Prediction, Request
 from tasks.predict.work import Tally, answer_all
@@ -80,7 +81,7 @@ def _begun(contract: Contract, request: Request, inputs: Inputs, parts: Parts) -
     begun = parts.asked()
     if begun.get("asked") == asked and exists(model, begun["version"]):
         return begun["version"]
-    version = chosen(model, request.version)
+    version = chosen(model, request.version).version
     parts.begin({"asked": asked, "version": version})
     return version
 

@@ -18,14 +18,13 @@ from data_contracts.contract import Contract
 from data_contracts.expectations import Between, NotNull, OneOf
 from data_contracts.section import did_you_mean
 from tasks.learning.checking import column_fault, misfits
+from tasks.learning.listing import some
 from tasks.learning.preprocessing import Preprocessing
 from tasks.learning.relations import Relation
 from tasks.learning.tables import label_texts, numbers
 from tasks.spans import as_stored, span, unit
 
 Mask = NDArray[np.bool_]
-SHOWN = 10
-"""How many values are named of those that a column may have."""
 
 
 @dataclass(frozen=True)
@@ -136,8 +135,6 @@ def _between(
 
 
 def _one_of(check: OneOf) -> Check:
-    more = len(check.values) - SHOWN
-    words = ", ".join(map(str, check.values[:SHOWN])) + (f" and {more} more" if more > 0 else "")
     plain = all(isinstance(v, int) for v in check.values)
 
     def broken(rows: pa.Table) -> Mask:
@@ -148,7 +145,7 @@ def _one_of(check: OneOf) -> Check:
         known = pc.is_in(texts, value_set=pa.array([*map(str, check.values), None], pa.string()))
         return ~np.asarray(known.to_numpy(), dtype=bool)
 
-    return Check((check.column,), _words(check.column, f"one of {words}"), broken)
+    return Check((check.column,), _words(check.column, f"one of {some(check.values)}"), broken)
 
 
 def _related(constraint: Constraint) -> Check:

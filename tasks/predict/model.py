@@ -1,6 +1,6 @@
 """The version that answers: its contract, its bundle with compiled networks, what it was made of.
 
-In: a registered model's name and a version's number, or none for the champion. Out: Answering.
+In: a contract and a version's number. Out: Answering.
 """
 
 from dataclasses import dataclass
@@ -8,13 +8,9 @@ from typing import TYPE_CHECKING
 
 from data_contracts.contract import Contract
 from tasks import registry
-from tasks.errors import DataError, WrongRequest
 
 if TYPE_CHECKING:
     from tasks.learning.bundle import Bundle
-
-DATA_TAG = "polycast.data"
-"""The tag of an MLflow run that holds the hash of the snapshot."""
 
 
 @dataclass(frozen=True)
@@ -38,25 +34,6 @@ class Answering:
         return tuple(dict.fromkeys([*self.contract.key, *read]))
 
 
-def chosen(model: str, version: str | None) -> str:
-    """Return the number of the version that is to answer.
-
-    Raises DataError where there is no champion, WrongRequest for a version that is not there or
-    not whole.
-    """
-    if version is None:
-        champion = registry.champion(model)
-        if champion is None:
-            raise DataError(f"{model} has no champion yet: retrain it, or name a --version")
-        return champion.version
-    found = registry.numbered(model, version)
-    if found is None:
-        raise WrongRequest(f"{model} has no version {version}: `polycast models` lists them")
-    if found.tags.get(registry.COMPLETE_TAG) != "true":
-        raise WrongRequest(f"{model} version {version} is not complete: name another")
-    return found.version
-
-
 def answering(contract: Contract, version: str) -> Answering:
     """Return a version of a dataset's model, ready to answer; its networks are loaded."""
     from tasks.backends import backend
@@ -78,6 +55,6 @@ def _snapshot(model: str, version: str) -> str:
     client = registry.client()
     run = client.get_model_version(model, version).run_id
     try:
-        return str(client.get_run(run).data.tags.get(DATA_TAG, "")) if run else ""
+        return str(client.get_run(run).data.tags.get(registry.DATA_TAG, "")) if run else ""
     except MlflowException:  # somebody has deleted the run
         return ""

@@ -7,7 +7,6 @@ the same time, and moved into place when all parts are there; after a kill they 
 the parts.
 """
 
-import fcntl
 import json
 import os
 import shutil
@@ -17,7 +16,6 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -90,17 +88,22 @@ class Parts:
 
         Raises WrongRequest where one does. An end by SIGKILL frees the output too.
         """
+        from filelock import FileLock, Timeout
+
         if not self.store.local:
             yield
             return
         name = f"polycast-{os.getuid()}-{digest(self.out.path)[:16]}.lock"
-        with (Path(tempfile.gettempdir()) / name).open("w") as stream:
-            try:
-                fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                words = f"another process is writing {self.out.root}: wait until it has ended"
-                raise WrongRequest(words) from None
+        lock = FileLock(Path(tempfile.gettempdir()) / name)
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            words = f"another process is writing {self.out.root}: wait until it has ended"
+            raise WrongRequest(words) from None
+        try:
             yield
+        finally:
+            lock.release()
 
     def put(self, file: Path, out: Storage) -> None:
         """Move a finished file into place: whoever reads sees what was there before, or all."""
@@ -130,12 +133,7 @@ class Drafts:
         self.aside = 0
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._stack.close()
 
     def write(self, part: Part) -> None:

@@ -1,11 +1,8 @@
 """The tags of a registered version: what it was made of, how far its data reach, who approved."""
 
-from pathlib import Path
-
 from data_contracts.contract import Contract
-from data_contracts.source import iso, moment
 from tasks import registry
-from tasks.database import connect, literal, quoted
+from tasks.database import last_time
 from tasks.publish.earlier import opponent_tag
 from tasks.records import Verdict
 from tasks.storage import Storage
@@ -28,7 +25,7 @@ def version_tags(contract: Contract, verdict: Verdict, storage: Storage) -> dict
         tags[registry.AS_OF_TAG] = verdict.scores.as_of
     if contract.time is not None:
         rows = storage.fetch(candidate.shards.checked.snapshot.place) / "rows.parquet"
-        tags[registry.UNTIL_TAG] = last_time(rows, contract.time)
+        tags[registry.UNTIL_TAG] = last_time(rows, contract.time) or ""
     return tags
 
 
@@ -42,11 +39,3 @@ def decision_tags(verdict: Verdict) -> dict[str, str]:
         if approval.reason:
             tags["polycast.approval_reason"] = approval.reason[:LONGEST]
     return tags
-
-
-def last_time(rows: Path, column: str) -> str:
-    """Return the latest time in a column of a snapshot, in ISO 8601, in UTC."""
-    query = f"SELECT make_timestamp(max(epoch_us({quoted(column)}))) FROM "
-    with connect([rows]) as database:
-        found = database.execute(query + f"read_parquet({literal(str(rows))})").fetchall()
-    return iso(moment(found[0][0]))

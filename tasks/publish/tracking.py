@@ -9,7 +9,7 @@ from data_contracts.contract import Contract
 from tasks.environment import environment
 from tasks.publish.tags import decision_tags
 from tasks.records import Verdict
-from tasks.registry import AS_OF_TAG, VERDICT_TAG, artifact_folder
+from tasks.registry import AS_OF_TAG, DATA_TAG, VERDICT_TAG, artifact_folder
 from tasks.storage import Storage
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ def _record(
     tags = {
         VERDICT_TAG: verdict.hash,
         "polycast.candidate": candidate.hash,
-        "polycast.data": snapshot.hash,
+        DATA_TAG: snapshot.hash,
         "polycast.source": snapshot.source,
         "polycast.contract": contract.dataset,
         **decision_tags(verdict),

@@ -27,6 +27,7 @@ from data_contracts.expectations import (
     Volume,
 )
 from tasks.database import columns, quoted
+from tasks.learning.listing import some
 from tasks.spans import span, unit
 from tasks.validate.check import (
     Check,
@@ -78,9 +79,8 @@ def _of_row(contract: Contract, schema: pa.Schema, check: RowExpectation) -> Che
 def _one_of(check: OneOf) -> Check:
     numbers = all(isinstance(v, int) for v in check.values)
     values = list(check.values) if numbers else [str(v) for v in check.values]
-    more = f" and {len(values) - 10} more" if len(values) > 10 else ""
-    words = f"one of {', '.join(map(str, values[:10]))}{more}"
     options = {"column": check.column, "value_set": values}
+    words = f"one of {some(values)}"
     return cell(check.column, words, options, "ExpectColumnValuesToBeInSet")
 
 

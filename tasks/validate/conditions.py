@@ -9,9 +9,9 @@ from typing import Literal
 
 from data_contracts.contract import Contract
 from data_contracts.expectations import Fresh, RowSql, TableSql
-from data_contracts.source import iso, moment
+from data_contracts.source import moment
 from data_contracts.split import seconds
-from tasks.database import connect, literal, quoted
+from tasks.database import connect, first_line, last_time, literal
 from tasks.records import Checked
 from tasks.validate.asked import condition
 
@@ -33,9 +33,8 @@ def sql_faults(contract: Contract, rows: Path) -> dict[str, str]:
             try:
                 database.execute(f"EXPLAIN {query}")
             except duckdb.Error as error:
-                words = " ".join(str(error).split("\n\nLINE")[0].split())
                 expected = "expected a condition in DuckDB's SQL over the rows' columns"
-                found[check.holds] = f"{check.holds}: {expected}, came {words}"
+                found[check.holds] = f"{check.holds}: {expected}, came {first_line(error)}"
     return found
 
 
@@ -43,10 +42,7 @@ def newest(contract: Contract, rows: Path) -> str | None:
     """Return the time of the newest row, in ISO 8601, where the contract asks how old it is."""
     if not any(isinstance(c, Fresh) for c in contract.expectations.table):
         return None
-    query = f"SELECT make_timestamp(max(epoch_us({quoted(contract.time or '')}))) FROM "
-    with connect([rows]) as database:
-        (found,) = database.execute(query + f"read_parquet({literal(str(rows))})").fetchall()
-    return None if found[0] is None else iso(moment(found[0]))
+    return last_time(rows, contract.time or "")
 
 
 def stale(contract: Contract, checked: Checked) -> list[tuple[Literal["stop", "warn"], str]]:

@@ -5,7 +5,7 @@ In: Checks and the rows' file. Out: one Outcome per check. Writes no file and fe
 
 import logging
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -76,14 +76,15 @@ def run(checks: Sequence[Check], file: Path, schema: pa.Schema, most: int) -> An
     finally:
         source.get_execution_engine().close()
         source.get_engine().dispose()
-    held = [_held(r, checks[_place(r)], result) for r in short if r.success]
+    shares = _shares(result)
+    held = [_held(r, checks[_place(r)], shares) for r in short if r.success]
     return _together(result, [*result.results, *held, *found])
 
 
 def _asked(batch: Any, expectations: list[Any], form: dict[str, Any]) -> Any:
     import great_expectations as gx
 
-    copies = [e.model_copy() if hasattr(e, "model_copy") else e.copy() for e in expectations]
+    copies = [e.copy() for e in expectations]
     suite = gx.ExpectationSuite("contract", expectations=copies)
     return batch.validate(suite, result_format=form)
 
@@ -98,17 +99,23 @@ def _place(result: Any) -> int:
     return int(result.expectation_config.meta["check"])
 
 
-def _held(short: Any, check: Check, result: Any) -> Any:
-    """Return the result of a row-level check that holds, with what the library would have said."""
-    shares = {
-        r.expectation_config.kwargs["column"]: r.result["observed_value"]
-        for r in result.results
-        if r.expectation_config.type == _SHARE and not r.exception_info.get("raised_exception")
-    }
+def _held(short: Any, check: Check, shares: Mapping[str, float]) -> Any:
+    """Return the result of a row-level check that holds, with what the library would have said.
+
+    `shares` are the columns' shares of cells with a value.
+    """
     short.result = {"unexpected_count": 0, "unexpected_percent": 0.0, "partial_unexpected_list": []}
     if len(check.columns) == 1 and (share := shares.get(check.columns[0])) is not None:
         short.result["missing_percent"] = 100 * (1 - share)
     return short
+
+
+def _shares(result: Any) -> dict[str, float]:
+    return {
+        r.expectation_config.kwargs["column"]: r.result["observed_value"]
+        for r in result.results
+        if r.expectation_config.type == _SHARE and not r.exception_info.get("raised_exception")
+    }
 
 
 def _together(result: Any, results: list[Any]) -> Any:
