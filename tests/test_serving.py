@@ -36,9 +36,17 @@ def bundle() -> Bundle:
 @pytest.fixture(scope="module")
 def server(bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
     """MLflow's server around an untrained model, on a port of loopback."""
-    import mlflow
 
     folder = tmp_path_factory.mktemp("served")
+    app, _ = application(loaded(bundle, folder), "small/7")
+    with listening(app) as address, httpx.Client(base_url=address, timeout=60) as client:
+        yield client
+
+
+def loaded(bundle: Bundle, folder: Path) -> Any:
+    """A bundle as MLflow saves it as a model, and loads it."""
+    import mlflow
+
     save_bundle(bundle, folder / "bundle")
     mlflow.pyfunc.save_model(
         folder / "model",
@@ -48,9 +56,7 @@ def server(bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Iterator
         input_example=small_rows(3).select(list(ROW)).to_pandas(),
         pip_requirements=[],
     )
-    app, _ = application(mlflow.pyfunc.load_model(str(folder / "model")), "small/7")
-    with listening(app) as address, httpx.Client(base_url=address, timeout=60) as client:
-        yield client
+    return mlflow.pyfunc.load_model(str(folder / "model"))
 
 
 @contextmanager
@@ -118,20 +124,11 @@ def test_a_row_that_is_wrong_is_refused_by_column(
 
 
 def test_a_missing_value_is_refused_where_no_train_row_lacked_one(tmp_path: Path) -> None:
-    import mlflow
 
     from tasks.serving.strict import Refused, Strict
 
     whole = untrained("shared", rows=small_rows(missing=0.0))
-    save_bundle(whole, tmp_path / "bundle")
-    mlflow.pyfunc.save_model(
-        tmp_path / "model",
-        python_model=str(Path(publish.__file__).with_name("pyfunc_model.py")),
-        artifacts={"bundle": str(tmp_path / "bundle")},
-        signature=signature(small_contract()),
-        pip_requirements=[],
-    )
-    model = Strict(mlflow.pyfunc.load_model(str(tmp_path / "model")), whole)
+    model = Strict(loaded(whole, tmp_path), whole)
     with pytest.raises(Refused, match="angle: expected a number, since no train row lacked it"):
         model.predict(pa.Table.from_pylist([ROW | {"angle": None}]).to_pandas())
 
