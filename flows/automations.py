@@ -8,7 +8,7 @@ zombie flows"): its flows send heartbeats, and the absence of heartbeats must be
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from flows.names import BLOCKED, BREACH, PUBLISHED, REJECTED, SUSPENDED, WAITING
+from flows.names import BLOCKED, BREACH, HELD, PUBLISHED, REJECTED, SUSPENDED, WAITING
 
 if TYPE_CHECKING:
     from prefect.client.orchestration import SyncPrefectClient
@@ -131,7 +131,7 @@ def _notifications(client: "SyncPrefectClient") -> list["AutomationCore"]:
     return made
 
 
-_TOLD_OF = (PUBLISHED, BLOCKED, BREACH, WAITING, REJECTED, "Failed", "Crashed")
+_TOLD_OF = (PUBLISHED, HELD, BLOCKED, BREACH, WAITING, REJECTED, "Failed", "Crashed")
 _ASKED = """It waits for approval: answer its form there, or run this where its storage root is.
 polycast approve {{ flow_run.id }}
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from rich import box
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
@@ -134,6 +135,10 @@ def _outcome(publication: Publication) -> str:
         done = "kept" if as_of else "published"
         if publication.outcome == "waiting":
             return f"[bold yellow]Waits for approval[/]: nothing is {done} until somebody decides."
+        if publication.held is not None:
+            kept, why = publication.held.version, escape(publication.held.reason)
+            words = f"[bold red]Held[/] {model} version {kept}; the champion stays."
+            return f"{words} It failed its proof:\n  {why}"
         word = publication.outcome.capitalize()
         return f"[bold red]{word}[/]: nothing was {done}; the champion stays."
     if as_of:

@@ -18,9 +18,10 @@ Stage = Literal[
 STAGES: tuple[Stage, ...] = get_args(Stage)
 
 PUBLISHED, KEPT, BLOCKED, BREACH = "Published", "Kept", "Blocked", "Breach"
-WAITING, REJECTED = "Waiting", "Rejected"
+WAITING, REJECTED, HELD = "Waiting", "Rejected", "Held"
 """Names of final states. Kept: a passed version as of a day, which is no champion. Waiting: for
-a person's approval, after which it is published by a run of its own."""
+a person's approval, after which it is published by a run of its own. Held: a version whose model
+failed its proof."""
 SUSPENDED = "Suspended"
 """Prefect's name for the state of a run that waits for its form to be answered."""
 
@@ -57,7 +58,8 @@ def ending(run: "Run") -> str:
     """Return the name of the state that a run ends in."""
     if run.outcome == "published":
         return KEPT if run.publication.as_of else PUBLISHED
-    return {"waiting": WAITING, "rejected": REJECTED, "blocked": BLOCKED}[run.outcome]
+    endings = {"waiting": WAITING, "rejected": REJECTED, "blocked": BLOCKED, "held": HELD}
+    return endings[run.outcome]
 
 
 def message(run: "Run") -> str:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from flows.names import BLOCKED, REJECTED, SUSPENDED, WAITING
+from flows.names import BLOCKED, HELD, REJECTED, SUSPENDED, WAITING
 
 if TYPE_CHECKING:
     from tasks.records import Run
@@ -14,11 +14,12 @@ UP_TO_DATE = "Up to date"
 CONTRACT = "Contract"
 BLOCKED_CODE = 3
 WAITING_CODE = 5
-"""The exit codes of a candidate that a rule or a person blocks, and of one that waits for a
-person; flows/explain.py has those of errors."""
+"""The exit codes of a candidate that a rule, a person or its proof blocks, and of one that waits
+for a person; flows/explain.py has those of errors."""
 _CODES = {
     BLOCKED: BLOCKED_CODE,
     REJECTED: BLOCKED_CODE,
+    HELD: BLOCKED_CODE,
     WAITING: WAITING_CODE,
     SUSPENDED: WAITING_CODE,
 }

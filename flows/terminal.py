@@ -209,7 +209,9 @@ def _show(contract: "Contract", run: "Run", fresh: bool) -> None:
         )
         look_next(console, links(run))
     else:
-        console.print(f"[bold red]Still blocked[/], as in run {run.id}: nothing has changed since")
+        console.print(
+            f"[bold red]Still {run.outcome}[/], as in run {run.id}: nothing has changed since"
+        )
         show_run(console, contract, run, links(run))
 
 

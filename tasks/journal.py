@@ -206,7 +206,7 @@ def _write(
 
 
 def _complete(model: str, version: str) -> Version:
-    """Return a version whose files are all there. Raises DataError where there is none."""
+    """Return a version whose files are all there and proved; DataError where there is none."""
     found = patiently(registry.version, model, version)
     if found is None:
         raise DataError(f"{model} has no version {version}")
@@ -214,6 +214,11 @@ def _complete(model: str, version: str) -> Version:
         raise DataError(
             f"{model} version {version} is not complete: its making was cut off, so that it cannot "
             "become champion. Run the retrain again"
+        )
+    if (why := found.tags.get(registry.HELD_TAG)) is not None:
+        raise DataError(
+            f"{model} version {version} is held, since it failed its proof: {why}. Mend that, and "
+            "run the retrain again with --from publish"
         )
     return found
 

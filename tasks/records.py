@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict
 
 Metric = Literal["mae", "rmse", "r2", "rrmse", "bias", "max_error", "correlation", "crps"]
 Outcome = Literal["pass", "fail", "insufficient evidence", "needs approval"]
-RunOutcome = Literal["published", "blocked", "waiting", "rejected"]
+RunOutcome = Literal["published", "held", "blocked", "waiting", "rejected"]
 
 
 class Record(BaseModel):
@@ -470,13 +470,45 @@ class Verdict(Record):
         return f"{self.outcome}: {held}{f'; {self.decided}' if self.decided else ''}"
 
 
+class Proof(Record):
+    """A registered model in one format, as a fresh process without Polycast found it."""
+
+    format: str
+    """pyfunc, or one of the contract's formats."""
+    rows: int
+    """Raw test rows that it answered as the candidate does."""
+    worst: float
+    """The largest difference, as a share of what is allowed."""
+    rmse: dict[str, float | None]
+    """By target the error on these rows, in its unit; None where no truth is known."""
+    megabytes: float
+    """The size of its files."""
+    memory: float
+    """The most memory of the process, in megabytes."""
+    load_seconds: float
+    milliseconds: dict[str, float]
+    """`<p50 or p99>/<rows>`, such as `p99/1`."""
+
+
+class Held(Record):
+    """A version that was registered, failed its proof, and so never became champion."""
+
+    version: str
+    reason: str
+
+
 class Publication(Record):
     """What the registry made of the verdict."""
 
     verdict: Verdict
     model: str
     version: str | None
-    """The registered version; None where the gate blocked, or a person is asked first."""
+    """The registered version; None where the gate blocked, a person is asked first, or the proof
+    failed."""
+    held: Held | None = None
+    """The version whose proof failed."""
+    proofs: tuple[Proof, ...] = ()
+    """What the proof of the version measured, by format."""
     tracking_run: str
     """MLflow's id of the run that holds parameters, metrics and artifacts."""
 
@@ -490,6 +522,8 @@ class Publication(Record):
         """What became of the candidate."""
         if self.version is not None:
             return "published"
+        if self.held is not None:
+            return "held"
         if self.verdict.outcome == "needs approval":
             return "waiting"
         return "rejected" if self.verdict.approval else "blocked"
@@ -497,6 +531,9 @@ class Publication(Record):
     @property
     def summary(self) -> str:
         decided = f", {self.verdict.decided}" if self.verdict.approval else ""
+        if self.held is not None:
+            kept = f"{self.model} version {self.held.version} is held"
+            return f"{kept}, and the champion stays: {self.held.reason}"
         if self.version is None:
             recorded = f"recorded as MLflow run {self.tracking_run[:8]}"
             waits = " yet: it waits for approval" if self.outcome == "waiting" else decided

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from data_contracts.source import moment
 from tasks.addresses import shown
+from tasks.learning import checksums
 from tasks.registry_database import make_database
 from tasks.storage import local_home
 
@@ -66,10 +67,15 @@ class Version:
         tag = self.tags.get(UNTIL_TAG)
         return moment(tag) if tag else None
 
+    @property
+    def proved(self) -> bool:
+        """Say whether its files are all there, and have passed their proof."""
+        return self.tags.get(COMPLETE_TAG) == "true" and HELD_TAG not in self.tags
+
     def as_old_as(self, when: datetime, dataset: str) -> bool:
         """Say whether it could have been there then: made as of that day or before for the
         dataset, or published from rows that all lie before it."""
-        if self.tags.get(COMPLETE_TAG) != "true" or self.until is None:
+        if not self.proved or self.until is None:
             return False
         if AS_OF_TAG in self.tags:
             return self.tags.get(DATASET_TAG) == dataset and moment(self.tags[AS_OF_TAG]) <= when
@@ -214,8 +220,23 @@ def registered(model: str, version: str) -> str:
 
 
 def bundle_folder(model: str, version: str) -> Path:
-    """Return a local folder with a version's bundle, fetched from the registry."""
-    return _fetched(model, version, BUNDLE)
+    """Return a local folder with a version's bundle, fetched from the registry.
+
+    Raises ValueError where a file is not what was published.
+    """
+    folder = _fetched(model, version, BUNDLE)
+    sums = _kept(model, version, checksums.NAME)
+    if sums is not None:
+        checksums.check(sums, folder.parent, BUNDLE)
+    return folder
+
+
+def version_folder(model: str, version: str) -> Path:
+    """Return a local folder with all files of a version, fetched from the registry."""
+    import mlflow
+
+    client()
+    return Path(mlflow.artifacts.download_artifacts(f"models:/{model}/{version}"))
 
 
 def contract_file(model: str, version: str) -> Path | None:

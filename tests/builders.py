@@ -109,9 +109,12 @@ def small_candidate(contract: Contract, rows: pa.Table) -> Candidate:
     with storage.write("rows") as job:
         pq.write_table(rows, job.folder / "rows.parquet")
         pq.write_table(rows.slice(0, 0).select(["_row"]), job.folder / "quarantine.parquet")
+        (job.folder / "validation.json").write_text("{}", "utf-8")
     data = storage.fetch("rows")
     snapshot = Snapshot(place="rows", rows=len(rows), columns={}, source="")
-    checked = Checked(snapshot=snapshot, rows=len(rows), quarantined=0, expectations=0)
+    checked = Checked(
+        place="rows", snapshot=snapshot, rows=len(rows), quarantined=0, expectations=0
+    )
     with storage.write("shards") as job:
         files = data / "rows.parquet", data / "quarantine.parquet"
         shards = write_shards(contract, checked, *files, job.folder)

@@ -2,14 +2,18 @@
 
 In: a contract, a Candidate and its Verdict. Out: a Publication. Every step looks whether it has
 been done already, so a run that was killed goes on where it stopped; the alias `champion` moves
-last, and only to a version whose files are all there. A candidate made as of a day is kept as a
-version too, so that history can be loaded; no alias ever moves for one. The verdict with all its
-numbers, and with who approved it, lies beside the model (`verdict.json`) for as long as it does.
+last, and only to a version whose files are all there and which has passed its proof (proof.py).
+One that fails it is kept with the reason, and the champion stays. A candidate made as of a day is
+kept as a version too, so that history can be loaded; no alias ever moves for one. The verdict with
+all its numbers, and with who approved it, lies beside the model (`verdict.json`) for as long as it
+does.
 Raises ChampionMoved when another run became champion since the candidate was compared.
 """
 
+import json
 import shutil
 import tempfile
+from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,11 +23,15 @@ from data_contracts.recipes.brought import brought_by
 from tasks import journal, registry
 from tasks.journal import ChampionMoved as ChampionMoved
 from tasks.orchestration import markdown, stage_task
+from tasks.publish.clean_process import Unproved
 from tasks.publish.earlier import earlier
+from tasks.publish.kept import keep
 from tasks.publish.model_card import description, model_card
-from tasks.publish.tags import decision_tags, version_tags
+from tasks.publish.proof import Proving, proving
+from tasks.publish.tags import LONGEST, decision_tags, version_tags
 from tasks.publish.tracking import track
-from tasks.records import Candidate, Publication, Verdict
+from tasks.records import Candidate, Held, Proof, Publication, Verdict
+from tasks.registry import Version
 from tasks.stage import Stage
 from tasks.storage import Storage, root_storage
 
@@ -35,29 +43,29 @@ REQUIREMENTS = ("keras", "tensorflow", "numpy", "pyarrow", "pandas", "mlflow")
 
 
 def publish_verdict(contract: Contract, candidate: Candidate, verdict: Verdict) -> Publication:
-    """Record the verdict in MLflow; on pass register a version and, now, move the alias."""
+    """Record the verdict in MLflow; on pass register and prove a version, and move the alias."""
     storage = root_storage()
     client = registry.client()
     run = track(contract, verdict, storage, client)
-    number = None
-    if verdict.outcome == "pass":
-        number = _version(contract, candidate, verdict, storage, client, run)
-        if verdict.scores.as_of is None:
-            number = _move_champion(contract, verdict, number)
-    return Publication(
-        verdict=verdict, model=contract.registered_model, version=number, tracking_run=run
+    made = Publication(
+        verdict=verdict, model=contract.registered_model, version=None, tracking_run=run
     )
+    if verdict.outcome != "pass":
+        return made
+    found = _version(contract, verdict, storage, client, run)
+    if (why := found.tags.get(registry.HELD_TAG)) is not None:
+        return made.model_copy(update={"held": Held(version=found.version, reason=why)})
+    number = found.version
+    if verdict.scores.as_of is None:
+        number = _move_champion(contract, verdict, number)
+    return made.model_copy(update={"version": number, "proofs": _proofs(found)})
 
 
 def _version(
-    contract: Contract,
-    candidate: Candidate,
-    verdict: Verdict,
-    storage: Storage,
-    client: "MlflowClient",
-    run: str,
-) -> str:
-    """Return the candidate's complete registered version; it is made where there is none."""
+    contract: Contract, verdict: Verdict, storage: Storage, client: "MlflowClient", run: str
+) -> Version:
+    """Return the candidate's complete registered version; it is made and proved where there is
+    none."""
     from mlflow.exceptions import MlflowException
 
     model = contract.registered_model
@@ -69,21 +77,59 @@ def _version(
     if (found := earlier(contract, verdict, client)) is not None:
         for tag, value in decision_tags(verdict).items():
             client.set_model_version_tag(model, found.version, tag, value)
-        return found.version
-    tags = version_tags(contract, verdict, storage)
+        return found
+    with proving(()) as clean:
+        number = _registered(contract, verdict, storage, client, run)
+        proved = _proved(contract, verdict, number, storage, clean)
+    for tag, value in proved.items():
+        client.set_model_version_tag(model, number, tag, value)
+    client.set_model_version_tag(model, number, registry.COMPLETE_TAG, "true")
+    return Version(model, number, proved)
+
+
+def _registered(
+    contract: Contract, verdict: Verdict, storage: Storage, client: "MlflowClient", run: str
+) -> str:
+    """Register a version with all its files, and return its number."""
     card = model_card(contract, verdict, storage)
     logged = _log_model(contract, verdict, storage, run, card)
     # A server with users takes a model as a source from whoever names the model too.
     made = client.create_model_version(
-        model,
+        contract.registered_model,
         logged.model_uri,
         run_id=run,
-        tags=tags,
+        tags=version_tags(contract, verdict, storage),
         model_id=logged.model_id,
         description=description(card),
     )
-    client.set_model_version_tag(model, str(made.version), registry.COMPLETE_TAG, "true")
     return str(made.version)
+
+
+def _proved(
+    contract: Contract, verdict: Verdict, number: str, storage: Storage, clean: Proving
+) -> dict[str, str]:
+    """Return the tags of what the proof of a version found: measurements, or why it is held."""
+    from tasks.learning.bundle import load_bundle
+    from tasks.publish.sample import sample
+
+    candidate = verdict.scores.candidate
+    bundle = load_bundle(storage.fetch(candidate.place) / registry.BUNDLE)
+    folder = registry.version_folder(contract.registered_model, number)
+    try:
+        proofs = clean.prove(folder, bundle, sample(candidate, bundle, storage))
+    except Unproved as fault:
+        return {registry.HELD_TAG: str(fault)[:LONGEST]}
+    return {
+        registry.PROOF_TAG + proof.format: proof.model_dump_json(exclude={"place", "hash"})
+        for proof in proofs
+    }
+
+
+def _proofs(found: Version) -> tuple[Proof, ...]:
+    """Return what the proof of a version measured; nothing of a version from before there were
+    proofs."""
+    told = [v for tag, v in found.tags.items() if tag.startswith(registry.PROOF_TAG)]
+    return tuple(Proof.model_validate(json.loads(text)) for text in told)
 
 
 def _log_model(
@@ -97,33 +143,20 @@ def _log_model(
 
     candidate = verdict.scores.candidate
     rows = storage.fetch(candidate.shards.checked.snapshot.place) / "rows.parquet"
-    trained = storage.fetch(candidate.place)
     with tempfile.TemporaryDirectory(prefix="polycast-") as folder, mlflow.start_run(run):
+        kept, code = Path(folder) / "kept", Path(folder) / "code"
+        kept.mkdir()
+        keep(contract, verdict, card, storage, kept)
         logged: ModelInfo = mlflow.pyfunc.log_model(
             name="model",
             python_model=str(Path(__file__).with_name("pyfunc_model.py")),
-            artifacts=_kept(contract, verdict, card, trained, Path(folder)),
-            code_paths=[str(_learning_code(Path(folder)))],
+            artifacts={file.name: str(file) for file in kept.iterdir()},
+            code_paths=[str(_learning_code(code))],
             signature=signature(contract),
             input_example=input_example(contract, rows),
             pip_requirements=_requirements(contract),
         )
     return logged
-
-
-def _kept(
-    contract: Contract, verdict: Verdict, card: str, trained: Path, folder: Path
-) -> dict[str, str]:
-    """Return the files of a version by name; those that are not there yet go into `folder`."""
-    texts = {
-        registry.CONTRACT: contract.model_dump_json(indent=1),
-        "verdict.json": verdict.model_dump_json(indent=1),
-        "model_card.md": card,
-    }
-    for name, text in texts.items():
-        (folder / name).write_text(text, "utf-8")
-    files = [trained / registry.BUNDLE, trained / registry.SEEN, *(folder / n for n in texts)]
-    return {file.name: str(file) for file in files}
 
 
 def _requirements(contract: Contract) -> list[str]:
@@ -197,10 +230,24 @@ def publish(contract: Contract, candidate: Candidate, verdict: Verdict) -> Publi
 
 def publication_markdown(publication: Publication) -> str:
     """Return what became of the candidate, and how a published model is loaded."""
+    if publication.held is not None:
+        return f"**Nothing was published**; the champion stays.\n\n{publication.summary}"
     if publication.version is None:
         yet = " yet" if publication.outcome == "waiting" else ""
         return f"**Nothing was published{yet}**; the champion stays.\n\n{publication.summary}"
     kept = publication.as_of is not None
     name = f"{publication.model}/{publication.version}" if kept else f"{publication.model}@champion"
     load = f'model = mlflow.pyfunc.load_model("models:/{name}")'
-    return f"**{publication.summary}**\n\n```python\n{load}\nmodel.predict(rows)\n```"
+    text = f"**{publication.summary}**\n\n```python\n{load}\nmodel.predict(rows)\n```\n\n"
+    return text + proof_markdown(publication.proofs)
+
+
+def proof_markdown(proofs: Sequence[Proof]) -> str:
+    """Return what the proof measured, a line a format."""
+    lines = ["| model | size | memory | loaded in | 1 row | 10,000 rows |", "| --- " * 6 + "|"]
+    for proof in proofs:
+        times = (proof.milliseconds.get(f"p50/{rows}", 0.0) for rows in (1, 10_000))
+        cells = [f"{proof.megabytes:.1f} MB", f"{proof.memory:,.0f} MB"]
+        cells += [f"{proof.load_seconds:.1f} s", *(f"{t:.1f} ms" for t in times)]
+        lines.append(f"| {proof.format} | " + " | ".join(cells) + " |")
+    return "\n".join(lines) if proofs else ""

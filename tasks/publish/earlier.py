@@ -52,7 +52,10 @@ def opponent_tag(verdict: Verdict) -> str:
 
 
 def _serves(found: Version, verdict: Verdict) -> bool:
-    """A version that a person has put back stays what the candidate is known by."""
+    """A version that a person has put back stays what the candidate is known by; one that failed
+    its proof is made again."""
+    if registry.HELD_TAG in found.tags:
+        return False
     if verdict.scores.as_of is not None or registry.ROLLED_BACK_TAG in found.tags:
         return True
     return found.tags.get(registry.OPPONENT_TAG) == opponent_tag(verdict)

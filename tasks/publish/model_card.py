@@ -35,7 +35,7 @@ def model_card(contract: Contract, verdict: Verdict, storage: Storage) -> str:
         [f"# {contract.registered_model}", "", _plain(contract.description)],
         _predicts(contract),
         _use(contract, verdict),
-        _data(contract, verdict.scores, _period(contract, rows)),
+        _data(contract, verdict.scores, " to ".join(period(contract, rows))),
         _recipe(contract, verdict.scores),
         _scores(contract, verdict.scores),
         _intervals(contract, verdict.scores),
@@ -89,10 +89,10 @@ def _predicts(contract: Contract) -> list[str]:
     ]
 
 
-def _period(contract: Contract, rows: Path) -> str:
+def period(contract: Contract, rows: Path) -> tuple[str, ...]:
     """Return the first and the last time of the snapshot, nothing without a time column."""
     if contract.time is None:
-        return ""
+        return ()
     ends = ", ".join(
         f"make_timestamp({f}(epoch_us({quoted(contract.time)})))" for f in ("min", "max")
     )
@@ -100,7 +100,7 @@ def _period(contract: Contract, rows: Path) -> str:
         found = database.execute(
             f"SELECT {ends} FROM read_parquet({literal(str(rows))})"
         ).fetchall()[0]
-    return " to ".join(iso(moment(end)) for end in found if end is not None)
+    return tuple(iso(moment(end)) for end in found if end is not None)
 
 
 def _data(contract: Contract, scores: Scores, period: str) -> list[str]:

@@ -16,10 +16,13 @@ class PolycastModel(PythonModel):
     """A bundle behind MLflow's interface."""
 
     def load_context(self, context: PythonModelContext) -> None:
-        """Load the bundle from the model's artifacts."""
+        """Load the bundle from the model's artifacts, held against their checksums."""
         from tasks.learning.bundle import load_bundle
+        from tasks.learning.checksums import NAME, check
 
-        self.bundle = load_bundle(Path(context.artifacts["bundle"]))
+        bundle = Path(context.artifacts["bundle"])
+        check(Path(context.artifacts[NAME]), bundle.parent, bundle.name)
+        self.bundle = load_bundle(bundle)
 
     def predict(
         self,

@@ -53,6 +53,8 @@ def tone(publication: Publication) -> Tone:
     verdict = publication.verdict
     if publication.version is not None:
         return "good"
+    if publication.held is not None:
+        return "bad"
     rejected = verdict.approval is not None and verdict.approval.decision == "rejected"
     return "bad" if rejected or verdict.outcome in ("pass", "fail") else "open"
 
@@ -64,6 +66,9 @@ def sentence(publication: Publication) -> tuple[str, str]:
     if publication.version is not None:
         decided = f", {verdict.decided}" if verdict.decided else ""
         return _word(verdict), f"{_published(publication)}{decided}."
+    if publication.held is not None:
+        number, why = publication.held.version, publication.held.reason
+        return _word(verdict), f"yet version {number} is held and the champion stays: {why}."
     if approval and approval.decision == "rejected":
         return _word(verdict), f"nothing was published, because it was {verdict.decided}."
     if verdict.outcome == "pass" or approval:

@@ -14,7 +14,7 @@ from urllib.parse import quote, urlsplit
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from data_contracts.contract import Contract
-from tasks.records import Checked, Cost, Publication
+from tasks.records import Checked, Cost, Proof, Publication
 from tasks.report import decision
 from tasks.report.against import against
 from tasks.report.drawing import (
@@ -31,7 +31,7 @@ from tasks.report.headline import headline
 from tasks.report.importance import importance
 from tasks.report.intervals import intervals
 from tasks.report.network import network
-from tasks.report.numbers import aligned, duration
+from tasks.report.numbers import aligned, duration, fixed
 from tasks.report.sharing import sharing
 from tasks.report.slices import worst
 from tasks.report.sources import ReportSources
@@ -68,6 +68,7 @@ def write_report(
         network=network(contract.recipe, sources.layers),
         curves=curves_plot(sources.curves),
         cost=_cost(publication.verdict.scores.cost),
+        proofs=[_proof(proof) for proof in publication.proofs],
         links=[(n, a, href(a, file.parent)) for n, a in sources.links.items()],
         versions=_versions(sources.versions),
     )
@@ -161,10 +162,26 @@ def _cost(cost: Cost | None) -> dict[str, Any] | None:
     """Return the model's size, and how long it takes for each count of rows, in milliseconds."""
     if cost is None:
         return None
+    found = _times(cost.milliseconds)
+    return {"megabytes": aligned([cost.megabytes])[0], "rows": list(found.items())}
+
+
+def _proof(proof: Proof) -> dict[str, Any]:
+    """Return what the proof of a model measured, as text."""
+    return {
+        "format": proof.format,
+        "rows": proof.rows,
+        "megabytes": aligned([proof.megabytes])[0],
+        "memory": fixed(proof.memory, 0),
+        "load_seconds": fixed(proof.load_seconds, 1),
+        "at": _times(proof.milliseconds),
+    }
+
+
+def _times(milliseconds: dict[str, float]) -> dict[int, dict[str, str]]:
+    """Return times by rows and quantile, as text."""
     found: dict[int, dict[str, str]] = {}
-    for name, text in zip(
-        cost.milliseconds, aligned(list(cost.milliseconds.values())), strict=True
-    ):
+    for name, text in zip(milliseconds, aligned(list(milliseconds.values())), strict=True):
         quantile, _, rows = name.partition("/")
         found.setdefault(int(rows), {})[quantile] = text
-    return {"megabytes": aligned([cost.megabytes])[0], "rows": sorted(found.items())}
+    return dict(sorted(found.items()))
