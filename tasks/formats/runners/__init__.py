@@ -1,0 +1,1 @@
+"""Scripts that answer with an exported model, one per format, each by itself."""
