@@ -10,50 +10,36 @@ import os
 import subprocess
 import sys
 import tempfile
-from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from data_contracts.settings import FORMATS
-from tasks.formats.carried import not_carried
-from tasks.learning.bundle import Bundle, save_bundle
-from tasks.learning.errors import MissingPart
+from tasks.formats.installed import check_installed
 
-NEEDED = {"onnx": ("onnx", "tf2onnx", "onnxruntime")}
-"""What a format needs beside the project's own dependencies."""
+if TYPE_CHECKING:
+    from tasks.learning.bundle import Bundle
 
 
-def check_installed(format: str) -> None:
-    """Raise MissingPart where a format's packages are not installed."""
-    absent = [name for name in NEEDED.get(format, ()) if find_spec(name) is None]
-    if absent:
-        raise MissingPart(
-            f"publishing.formats has {format}, which needs {', '.join(absent)}: "
-            f"pip install 'polycast[{format}]', or remove {format}"
-        )
-
-
-def export(format: str, bundle: Bundle, folder: Path) -> None:
+def export(format: str, bundle: "Bundle", folder: Path) -> None:
     """Write a bundle in a format (keras, saved_model or onnx) into `folder`, which is made.
 
-    Raises ValueError for a bundle of which the format cannot carry a part, and MissingPart where
-    the format's packages are not installed.
+    Raises ValueError for a format that there is not and for a bundle of which no format can carry
+    a part, and MissingPart where the format's packages are not installed.
     """
-    if format not in FORMATS:
-        raise ValueError(f"format: expected {', '.join(FORMATS)}, came {format}")
-    check_installed(format)
+    from tasks.formats.carried import not_carried
+
+    check_installed([format])
     if words := not_carried(bundle):
         raise ValueError(f"{format} cannot carry {words}")
     folder.mkdir(parents=True, exist_ok=True)
     import keras
 
     if keras.backend.backend() == "tensorflow":
-        write(format, bundle, folder)
+        _write(format, bundle, folder)
     else:
         _elsewhere(format, bundle, folder)
 
 
-def write(format: str, bundle: Bundle, folder: Path) -> None:
-    """Write what `export` writes; Keras is on TensorFlow."""
+def _write(format: str, bundle: "Bundle", folder: Path) -> None:
     from tasks.formats import writing
     from tasks.formats.inputs import interface
     from tasks.formats.model import whole_model
@@ -67,11 +53,15 @@ def write(format: str, bundle: Bundle, folder: Path) -> None:
             writing.saved_model(model, face, folder / "1")
         case "onnx":
             writing.onnx(model, face, folder / "model.onnx")
+        case _:
+            raise ValueError(f"format: expected keras, saved_model or onnx, came {format}")
     face.write(folder, text=format == "saved_model")
 
 
-def _elsewhere(format: str, bundle: Bundle, folder: Path) -> None:
+def _elsewhere(format: str, bundle: "Bundle", folder: Path) -> None:
     """Write in a process whose Keras is on TensorFlow, which makes every format."""
+    from tasks.learning.bundle import save_bundle
+
     with tempfile.TemporaryDirectory() as place:
         save_bundle(bundle, Path(place) / "bundle")
         command = [sys.executable, "-m", "tasks.formats", format, f"{place}/bundle", str(folder)]

@@ -49,8 +49,22 @@ def onnx(model: keras.Model, face: Interface, file: Path) -> None:
             tf.function(answer, autograph=False),
             input_signature=specs,
             opset=OPSET,
+            custom_op_handlers=EXACT,
             output_path=str(file),
         )
+
+
+def _log(graph: Any, node: Any, name: str, arguments: Any) -> None:
+    """Leave a logarithm as it is; tf2onnx would take it of float32."""
+
+
+def _where(graph: Any, node: Any, name: str, arguments: Any) -> None:
+    """Choose by ONNX' own operator; tf2onnx would add products with 0, and NaN has none."""
+    node.type = "Where"
+
+
+EXACT = {"Log": (_log, []), "SelectV2": (_where, [])}
+"""By TensorFlow's name: operators whose conversion would not be exact, and what is done."""
 
 
 @contextmanager
