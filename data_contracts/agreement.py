@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from data_contracts.columns import expand, vector_name
 from data_contracts.constraint_agreement import constraint_disagreements
+from data_contracts.format_agreement import format_disagreements
 from data_contracts.gate_agreement import gate_disagreements
 from data_contracts.learning_agreement import learning_disagreements
 from data_contracts.section import Refusal, did_you_mean
@@ -31,6 +32,7 @@ def disagreements(contract: "Contract") -> Iterator[Refusal]:
     yield from _row_weight(contract)
     yield from _folds(contract)
     yield from gate_disagreements(contract)
+    yield from format_disagreements(contract)
 
 
 def _key(contract: "Contract") -> Iterator[Refusal]:

@@ -1,6 +1,6 @@
 """The short sections: training, tuning, evaluation, publishing and schedule."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator, Field
@@ -84,11 +84,19 @@ class Evaluation(Section):
     where sharing helps."""
 
 
+Format = Literal["keras", "saved_model", "onnx"]
+FORMATS: tuple[str, ...] = get_args(Format)
+
+
 class Publishing(Section):
-    """Where a passed candidate goes."""
+    """Where a passed candidate goes, and in which formats."""
 
     model: ModelName | None = None
     """The registered model's name; the dataset's when absent."""
+    formats: Items[Format] = ()
+    """What is exported beside the model that MLflow serves, each with raw values in and targets in
+    their units out. keras: a `.keras` file. saved_model: TensorFlow's, which TensorFlow Serving
+    runs, labels as text. onnx: for onnxruntime; it needs the extra `onnx`."""
 
 
 class Schedule(Section):

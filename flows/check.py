@@ -6,6 +6,7 @@ from prefect.runtime import flow_run
 from data_contracts.loading import load_contract
 from flows.names import dataset_name
 from flows.outcome import told
+from tasks.formats.installed import check_installed
 from tasks.ingest import ingest
 from tasks.records import Checked
 from tasks.validate import validate
@@ -28,5 +29,6 @@ def check(
         overrides: Changes to the contract for this run, such as expectations.tolerance=0.
     """
     contract = load_contract(dataset, overrides)
+    check_installed(contract.publishing.formats)
     with tags(contract.dataset, *contract.tags):
         return validate(contract, ingest(contract))

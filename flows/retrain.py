@@ -18,6 +18,7 @@ from flows.worker import join_worker
 from tasks.approvals import rejected, settle
 from tasks.contracts import read_contract
 from tasks.evaluate import evaluate
+from tasks.formats.installed import check_installed
 from tasks.ingest import ingest
 from tasks.journal import ChampionMoved, mend
 from tasks.judge import judge
@@ -58,6 +59,7 @@ def retrain(
     waited = answered()
     asked = changes(overrides, as_of, rebaseline)
     contract = read_contract(waited.place) if waited else load_contract(dataset, asked)
+    check_installed(contract.publishing.formats)
     with tags(contract.dataset, *contract.tags), turn(contract):
         if waited:
             return decided(contract, waited)

@@ -39,6 +39,8 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.models.model import ModelInfo
 
+    from tasks.learning.bundle import Bundle
+
 REQUIREMENTS = ("keras", "tensorflow", "numpy", "pyarrow", "pandas", "mlflow")
 
 
@@ -78,9 +80,12 @@ def _version(
         for tag, value in decision_tags(verdict).items():
             client.set_model_version_tag(model, found.version, tag, value)
         return found
-    with proving(()) as clean:
-        number = _registered(contract, verdict, storage, client, run)
-        proved = _proved(contract, verdict, number, storage, clean)
+    from tasks.learning.bundle import load_bundle
+
+    with proving(contract.publishing.formats) as clean:
+        bundle = load_bundle(storage.fetch(verdict.scores.candidate.place) / registry.BUNDLE)
+        number = _registered(contract, verdict, bundle, storage, client, run)
+        proved = _proved(contract, verdict, number, bundle, storage, clean)
     for tag, value in proved.items():
         client.set_model_version_tag(model, number, tag, value)
     client.set_model_version_tag(model, number, registry.COMPLETE_TAG, "true")
@@ -88,11 +93,16 @@ def _version(
 
 
 def _registered(
-    contract: Contract, verdict: Verdict, storage: Storage, client: "MlflowClient", run: str
+    contract: Contract,
+    verdict: Verdict,
+    bundle: "Bundle",
+    storage: Storage,
+    client: "MlflowClient",
+    run: str,
 ) -> str:
     """Register a version with all its files, and return its number."""
     card = model_card(contract, verdict, storage)
-    logged = _log_model(contract, verdict, storage, run, card)
+    logged = _log_model(contract, verdict, bundle, storage, run, card)
     # A server with users takes a model as a source from whoever names the model too.
     made = client.create_model_version(
         contract.registered_model,
@@ -106,14 +116,17 @@ def _registered(
 
 
 def _proved(
-    contract: Contract, verdict: Verdict, number: str, storage: Storage, clean: Proving
+    contract: Contract,
+    verdict: Verdict,
+    number: str,
+    bundle: "Bundle",
+    storage: Storage,
+    clean: Proving,
 ) -> dict[str, str]:
     """Return the tags of what the proof of a version found: measurements, or why it is held."""
-    from tasks.learning.bundle import load_bundle
     from tasks.publish.sample import sample
 
     candidate = verdict.scores.candidate
-    bundle = load_bundle(storage.fetch(candidate.place) / registry.BUNDLE)
     folder = registry.version_folder(contract.registered_model, number)
     try:
         proofs = clean.prove(folder, bundle, sample(candidate, bundle, storage))
@@ -133,7 +146,12 @@ def _proofs(found: Version) -> tuple[Proof, ...]:
 
 
 def _log_model(
-    contract: Contract, verdict: Verdict, storage: Storage, run: str, card: str
+    contract: Contract,
+    verdict: Verdict,
+    bundle: "Bundle",
+    storage: Storage,
+    run: str,
+    card: str,
 ) -> "ModelInfo":
     """Log the bundle as an MLflow model made from code, with all that is kept beside it; return
     its address and id."""
@@ -146,7 +164,7 @@ def _log_model(
     with tempfile.TemporaryDirectory(prefix="polycast-") as folder, mlflow.start_run(run):
         kept, code = Path(folder) / "kept", Path(folder) / "code"
         kept.mkdir()
-        keep(contract, verdict, card, storage, kept)
+        keep(contract, verdict, card, bundle, storage, kept)
         logged: ModelInfo = mlflow.pyfunc.log_model(
             name="model",
             python_model=str(Path(__file__).with_name("pyfunc_model.py")),

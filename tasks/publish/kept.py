@@ -16,18 +16,32 @@ In: a contract, a verdict, the card and the candidate's files. Out: a folder wit
 import json
 import shutil
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from data_contracts.contract import Contract
 from tasks import registry
 from tasks.environment import environment
+from tasks.formats import export
 from tasks.learning.checksums import write_checksums
 from tasks.records import Verdict
 from tasks.storage import Storage
 
+if TYPE_CHECKING:
+    from tasks.learning.bundle import Bundle
 
-def keep(contract: Contract, verdict: Verdict, card: str, storage: Storage, folder: Path) -> None:
-    """Fill `folder`, which is empty, with all that a version keeps."""
+FORMATS = "formats"
+"""The folder of a version that has a folder for each further format."""
+
+
+def keep(
+    contract: Contract,
+    verdict: Verdict,
+    card: str,
+    bundle: "Bundle",
+    storage: Storage,
+    folder: Path,
+) -> None:
+    """Fill `folder`, which is empty, with all that a version keeps; `bundle` is the candidate's."""
     candidate = verdict.scores.candidate
     trained = storage.fetch(candidate.place)
     shutil.copytree(trained / registry.BUNDLE, folder / registry.BUNDLE)
@@ -41,6 +55,8 @@ def keep(contract: Contract, verdict: Verdict, card: str, storage: Storage, fold
     }
     for name, text in texts.items():
         (folder / name).write_text(text, "utf-8")
+    for name in contract.publishing.formats:
+        export(name, bundle, folder / FORMATS / name)
     write_checksums(folder)
 
 

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from tasks.learning import checksums
 from tasks.publish.clean_process import CleanProcess, Found, Unproved
+from tasks.publish.kept import FORMATS
 from tasks.records import Proof
 
 if TYPE_CHECKING:
@@ -60,7 +61,7 @@ class Proving:
         expected = bundle.predict(sample.rows).mean
         made = []
         for name, process in self._processes.items():
-            model = version if name == PYFUNC else artifacts / "formats" / name
+            model = version if name == PYFUNC else artifacts / FORMATS / name
             try:
                 found = process.answer(model, rows)
                 worst = _off(found.answers, expected, sample.truth, bundle.targets)

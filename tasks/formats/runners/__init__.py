@@ -1,1 +1,1 @@
-"""A file per format that loads a model and lets it answer, in a process without Polycast."""
+"""Scripts that answer with an exported model, one per format, each by itself."""

@@ -41,17 +41,21 @@ class BoundedDense(keras.layers.Layer):
 
     def call(self, inputs: Any, training: bool = False) -> Any:
         """Return (rows, units) for inputs (rows, width)."""
+        kernel, direction = self.bounded()
+        if training:
+            self.direction.assign(direction)
+        return ops.matmul(inputs, ops.cast(kernel, self.compute_dtype)) + self.bias
+
+    def bounded(self) -> tuple[Any, Any]:
+        """Return the kernel as it multiplies, float32, and the direction it stretches most."""
         kernel = ops.cast(self.kernel, "float32")
         direction = ops.convert_to_tensor(self.direction)
         fixed = ops.stop_gradient(kernel)
         for _ in range(POWER_STEPS):
             left = _unit(ops.sum(fixed * direction, axis=1))
             direction = _unit(ops.sum(fixed * left[:, None], axis=0))
-        if training:
-            self.direction.assign(direction)
         stretch = ops.sum(left[:, None] * kernel * direction)
-        kernel = kernel / ops.maximum(stretch / self.bound, 1.0)
-        return ops.matmul(inputs, ops.cast(kernel, self.compute_dtype)) + self.bias
+        return kernel / ops.maximum(stretch / self.bound, 1.0), direction
 
     def compute_output_shape(self, shape: Any) -> Any:
         """Return (rows, units)."""
