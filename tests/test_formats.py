@@ -27,7 +27,7 @@ from tasks.learning.errors import MissingPart
 from tasks.learning.losses import SPREAD_LOSSES
 from tests.builders import replaced, small_contract, small_rows
 from tests.untrained import untrained_bundle
-from tests.walk import surroundings
+from tests.walk import readme, surroundings
 
 RUNNERS = Path(__file__).parents[1] / "tasks" / "formats" / "runners"
 ROWS = 1_000
@@ -110,7 +110,7 @@ def train_rows(name: str, seed: int = 0) -> pa.Table:
     if name in ("shares", "shares of medians"):
         share = np.random.default_rng(seed).uniform(1, 99, len(rows))
         return replaced(replaced(rows, "a", share), "b", 100 - share)
-    if name in ("bent", "samples", "quantile"):
+    if name in ("bent", "samples", "samples of points", "quantile"):
         values = np.random.default_rng(seed).lognormal(size=(2, len(rows)))
         return replaced(replaced(rows, "a", values[0]), "b", 1e-6 * values[1])
     return rows
@@ -136,7 +136,10 @@ def members() -> tuple[Bundle, pa.Table, pa.Table]:
             "α β": {"kind": "categorical"},
             "Stack": {"kind": "cyclic", "period": 7},
         },
-        targets={"1a": {"unit": "K", "present": "stack"}, "b": {"unit": "%", "present": "now"}},
+        targets={
+            "1a": {"unit": "K", "present": "stack"},
+            "b": {"unit": "%", "present": "now", "transform": "change"},
+        },
         **recipe("shared"),
     )
 
@@ -251,6 +254,23 @@ def test_a_format_is_named_once_and_is_one_that_there_is() -> None:
     assert Contract.model_fields["publishing"].get_default().formats == ()
 
 
+def test_the_blocks_of_the_readme_answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = replaced(small_rows().rename_columns({"x": "load"}), "unit", ["a", "b"] * 100)
+    rows = replaced(replaced(rows, "nox", rows["a"]), "yield", rows["b"])
+    contract = small_contract(
+        features={"load": {}, "unit": {"kind": "categorical"}},
+        targets={"nox": {"unit": "mg/m³"}, "yield": {"unit": "%"}},
+    )
+    bundle = untrained_bundle(contract, rows)
+    monkeypatch.chdir(tmp_path)
+    wanted = bundle.predict(pa.table({"load": [410.0, None, 95.5], "unit": ["a", None, ""]})).mean
+    for format, asked in (("keras", [0, 1]), ("saved_model", [0, 2]), ("onnx", [0])):
+        export(format, bundle, tmp_path / format)
+        found: dict[str, Any] = {}
+        exec(readme(format), found)
+        np.testing.assert_allclose(np.asarray(found["nox"]), wanted[asked, 0], rtol=1e-4)
+
+
 def test_a_saved_model_takes_raw_values_by_column_and_names_its_targets(tmp_path: Path) -> None:
     import tensorflow as tf
 
@@ -294,13 +314,13 @@ def test_a_format_whose_packages_are_absent_says_what_to_install(
 def test_a_bundle_is_exported_from_jax_too(tmp_path: Path) -> None:
     bundle = untrained_bundle(small_contract())
     save_bundle(bundle, tmp_path / "bundle")
-    command = [sys.executable, "-m", "tasks.formats", "onnx", "bundle", "out"]
+    command = [sys.executable, "-m", "tasks.formats", "keras", "bundle", "out"]
     environment = surroundings({"KERAS_BACKEND": "jax"})
     done = subprocess.run(
         command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
-    assert sorted(f.name for f in (tmp_path / "out").iterdir()) == ["inputs.json", "model.onnx"]
+    assert sorted(f.name for f in (tmp_path / "out").iterdir()) == ["inputs.json", "model.keras"]
 
 
 def test_functions_that_formats_lack_are_as_exact_as_numpys() -> None:
