@@ -13,6 +13,7 @@ import pytest
 
 from tasks import publish
 from tasks.learning.bundle import Bundle, save_bundle
+from tasks.learning.checksums import NAME, write_checksums
 from tasks.learning.frames import answer, separator
 from tasks.publish.signature import signature
 from tests.builders import small_contract, small_rows
@@ -96,7 +97,7 @@ def test_the_published_model_answers_all_of_it_in_another_process(
     mlflow.pyfunc.save_model(
         tmp_path / "model",
         python_model=str(Path(publish.__file__).with_name("pyfunc_model.py")),
-        artifacts={"bundle": str(tmp_path / "bundle")},
+        artifacts={"bundle": str(tmp_path / "bundle"), NAME: str(write_checksums(tmp_path))},
         code_paths=[str(publish._learning_code(tmp_path))],
         signature=signature(small_contract()),
         pip_requirements=[],

@@ -17,6 +17,7 @@ import uvicorn
 from flows.server import free_port
 from tasks import publish
 from tasks.learning.bundle import Bundle, save_bundle
+from tasks.learning.checksums import NAME, write_checksums
 from tasks.publish.signature import signature
 from tasks.serving.app import MOST_BYTES, application
 from tests.builders import small_contract, small_rows
@@ -51,7 +52,7 @@ def loaded(bundle: Bundle, folder: Path) -> Any:
     mlflow.pyfunc.save_model(
         folder / "model",
         python_model=str(Path(publish.__file__).with_name("pyfunc_model.py")),
-        artifacts={"bundle": str(folder / "bundle")},
+        artifacts={"bundle": str(folder / "bundle"), NAME: str(write_checksums(folder))},
         signature=signature(small_contract()),
         input_example=small_rows(3).select(list(ROW)).to_pandas(),
         pip_requirements=[],
