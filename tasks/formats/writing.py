@@ -63,7 +63,7 @@ def _where(graph: Any, node: Any, name: str, arguments: Any) -> None:
     node.type = "Where"
 
 
-EXACT = {"Log": (_log, []), "SelectV2": (_where, [])}
+EXACT: dict[str, tuple[Any, list[Any]]] = {"Log": (_log, []), "SelectV2": (_where, [])}
 """By TensorFlow's name: operators whose conversion would not be exact, and what is done."""
 
 
