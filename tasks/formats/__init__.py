@@ -45,7 +45,7 @@ def _write(format: str, bundle: "Bundle", folder: Path) -> None:
     from tasks.formats.model import whole_model
 
     face = interface(bundle)
-    model = whole_model(bundle, face)
+    model = whole_model(bundle, face, joined=format == "onnx")
     match format:
         case "keras":
             model.save(folder / "model.keras")

@@ -15,17 +15,23 @@ from tasks.formats.network import plain_network
 from tasks.learning.bundle import Bundle, Member
 
 
-def whole_model(bundle: Bundle, face: Interface) -> keras.Model:
-    """Return a model from a mapping of inputs (rows,) to a mapping of outputs (rows,)."""
+def whole_model(bundle: Bundle, face: Interface, joined: bool = False) -> keras.Model:
+    """Return a model from a mapping of inputs (rows,) to a mapping of outputs (rows,).
+
+    With `joined` the output is one, (rows, targets).
+    """
     # What is computed has a model of its own: names of its steps are none of columns' then.
     inside = {
         (e.column, e.reading): (e, keras.Input((), dtype=DTYPES[e.reading])) for e in face.inputs
     }
     mean = _mean(bundle, inside)
-    outs = [mean[:, i] for i in range(len(face.outputs))]
+    outs = mean if joined else [mean[:, i] for i in range(len(face.outputs))]
     steps = keras.Model([tensor for _, tensor in inside.values()], outs, name=_free(face))
     entries = {e.name: keras.Input((), name=e.name, dtype=DTYPES[e.reading]) for e in face.inputs}
-    named = zip(face.outputs, steps(list(entries.values())), strict=True)
+    found = steps(list(entries.values()))
+    if joined:
+        return keras.Model(entries, found)
+    named = zip(face.outputs, found, strict=True)
     return keras.Model(entries, {output.name: value for output, value in named})
 
 

@@ -1,7 +1,7 @@
 """The model as TensorFlow's SavedModel and as ONNX."""
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -36,22 +36,42 @@ def saved_model(model: keras.Model, face: Interface, folder: Path) -> None:
 
 
 def onnx(model: keras.Model, face: Interface, file: Path) -> None:
-    """Write an ONNX file that takes raw values, labels as codes."""
+    """Write an ONNX file that takes raw values, labels as codes.
+
+    `model` answers with all targets joined: conversion takes long where there are many outputs.
+    """
+    import onnx as library
     import tf2onnx
 
-    def answer(*raw: Any) -> Mapping[str, Any]:
+    def answer(*raw: Any) -> Any:
         names = [e.name for e in face.inputs]
-        return dict(model(dict(zip(names, raw, strict=True)), training=False))
+        return model(dict(zip(names, raw, strict=True)), training=False)
 
     specs = [_spec(e, text=False) for e in face.inputs]
     with _quiet("tensorflow", "tf2onnx"):
-        tf2onnx.convert.from_function(
+        made, _ = tf2onnx.convert.from_function(
             tf.function(answer, autograph=False),
             input_signature=specs,
             opset=OPSET,
             custom_op_handlers=EXACT,
-            output_path=str(file),
         )
+    _divide(made.graph, face)
+    library.checker.check_model(made)
+    library.save(made, str(file))
+
+
+def _divide(graph: Any, face: Interface) -> None:
+    """Make of the output (rows, targets) of an ONNX graph an output (rows,) for each target."""
+    from onnx import TensorProto, helper
+
+    whole = graph.output[0].name
+    del graph.output[:]
+    for i, output in enumerate(face.outputs):
+        place = f"{whole}/{i}"
+        graph.initializer.append(helper.make_tensor(place, TensorProto.INT64, (), [i]))
+        graph.node.append(helper.make_node("Gather", [whole, place], [output.name], axis=1))
+        rows = helper.make_tensor_value_info(output.name, TensorProto.DOUBLE, ["rows"])
+        graph.output.append(rows)
 
 
 def _log(graph: Any, node: Any, name: str, arguments: Any) -> None:
