@@ -84,11 +84,22 @@ class Evaluation(Section):
     where sharing helps."""
 
 
+class Keep(Section):
+    """Which versions `polycast prune` leaves: one is removed only where it is beyond both."""
+
+    versions: int = Field(default=10, ge=1)
+    """How many of the newest versions stay, whatever their age."""
+    days: int = Field(default=90, ge=0)
+    """For how many days a version stays, however many newer ones there are."""
+
+
 class Publishing(Section):
-    """Where a passed candidate goes."""
+    """Where a passed candidate goes, and how long versions are kept."""
 
     model: ModelName | None = None
     """The registered model's name; the dataset's when absent."""
+    keep: Keep | None = None
+    """Which versions `polycast prune` leaves; it removes none when absent."""
 
 
 class Schedule(Section):

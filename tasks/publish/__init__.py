@@ -117,7 +117,7 @@ def _kept(
     """Return the files of a version by name; those that are not there yet go into `folder`."""
     texts = {
         registry.CONTRACT: contract.model_dump_json(indent=1),
-        "verdict.json": verdict.model_dump_json(indent=1),
+        registry.VERDICT: verdict.model_dump_json(indent=1),
         "model_card.md": card,
     }
     for name, text in texts.items():
