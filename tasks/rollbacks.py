@@ -22,7 +22,7 @@ def rollback_tag(by: str, reason: str) -> str:
 
 
 def rollback_of(version: Version) -> Approval | None:
-    """Return who took a version back, and why, as a rejection; None where nobody did."""
+    """Return who took a version back, when and why, as a rejection; None where nobody did."""
     tag = version.tags.get(registry.ROLLED_BACK_TAG)
     if tag is None:
         return None
@@ -31,7 +31,6 @@ def rollback_of(version: Version) -> Approval | None:
         said = {name: str(found[name]) for name in ("by", "when", "reason")}
     except (ValueError, KeyError, TypeError):  # written by hand
         said = {"by": "unknown", "when": "", "reason": tag}
-    said["reason"] = f"version {version.version} was rolled back: {said['reason']}"
     return Approval(decision="rejected", **said)
 
 
@@ -44,5 +43,8 @@ def taken_back(model: str, candidate: str) -> Approval | None:
     if current is None or current.tags.get(registry.CANDIDATE_TAG) == candidate:
         return None
     wanted = f"name = '{model}' AND tags.`{registry.CANDIDATE_TAG}` = '{candidate}'"
-    found = (rollback_of(v) for v in registry.versions(registry.client(), wanted))
-    return next((rejection for rejection in found if rejection is not None), None)
+    for version in registry.versions(registry.client(), wanted):
+        if (found := rollback_of(version)) is not None:
+            why = f"version {version.version} was rolled back: {found.reason}"
+            return found.model_copy(update={"reason": why})
+    return None

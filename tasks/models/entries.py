@@ -45,7 +45,7 @@ class Entry(Version):
         if held := self.tags.get(registry.HELD_TAG):
             return f"held: {held}"
         if (taken := rollback_of(self)) is not None:
-            return f"rolled back {taken.words.replace(f'version {self.version} was ', '')}"
+            return f"rolled back {taken.words}"
         if day := self.tags.get(registry.AS_OF_TAG):
             return f"complete, as of {day}"
         return "complete"

@@ -54,8 +54,8 @@ def _previous(model: str) -> Version:
         )
     if (taken := rollback_of(found)) is not None:
         raise WrongRequest(
-            f"previous is version {found.version}, and {taken.words} ({taken.when}): name the "
-            "version to go back to"
+            f"previous is version {found.version}, which was rolled back {taken.words} "
+            f"({taken.when}): name the version to go back to"
         )
     return _fit(model, found.version)
 
