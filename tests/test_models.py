@@ -14,13 +14,12 @@ import yaml
 from typer.testing import CliRunner, Result
 
 from data_contracts.contract import Contract
-from flows.cli import app
-from tasks import approvals, publish, registry
+
+rovals, publish, registry
 from tasks.errors import DataError
 from tasks.journal import ChampionMoved, move, moves
-from tasks.models import entries as listed
-from tasks.models import pruning
-from tasks.models.entries import entries
+from tasks.models import packages, pruning
+from tasks.models.entries import Entry, entries
 from tasks.models.moving import promote, rollback
 from tasks.models.pruning import prune
 from tasks.registry_database import make_database
@@ -284,6 +283,7 @@ def test_two_versions_differ_in_contract_data_and_errors(
     assert "recipe.seed 0 1" in words
     assert not [w for w in words if w.startswith("recipe.epochs")]
     assert "rows 200 200" in words
+    print(words)
     assert "first row 2024-01-01T00:00:00Z 2024-01-01T00:00:00Z" in words
     assert "a K 1.000 1.000 +0.0%" in words
     assert "on the same test rows" in done.output
@@ -291,45 +291,44 @@ def test_two_versions_differ_in_contract_data_and_errors(
 
 
 def test_a_version_that_is_trained_again_is_the_same_to_the_bit(
-    home: Path, run: Callable[..., Result]
+    home: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    done = run("reproduce", "small", 1)
-    assert done.exit_code == 0, done.output
-    assert "The same: small version 1" in done.output
-    assert "all the same bits" in done.output
-    assert "made in the same environment" in done.output
+    found = reproduce(CONTRACT, "1")
+    assert found.identical
+    show_reproduction(found)
+    shown = capsys.readouterr().out
+    assert "The same: small version 1" in shown
+    assert f"member 1: {found.members[0].weights:,} weights, all the same bits" in shown
+    assert "made in the same environment" in shown
     assert len(entries(CONTRACT)) == 2
 
 
 def test_a_version_that_is_not_the_same_says_by_how_much_and_which_packages_differ(
-    home: Path, run: Callable[..., Result], monkeypatch: pytest.MonkeyPatch
+    home: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from tasks.models import packages
-
     now = packages.environment()
     there = {**now, "packages": {**now["packages"], "numpy": "9.9.9"}}
     monkeypatch.setattr(packages, "environment", lambda: there)
-    monkeypatch.setattr(listed.Entry, "contract", property(lambda _: other(seed=5)))
-    done = run("reproduce", "small", 1)
-    assert done.exit_code == 1, done.output
-    assert "Not the same: small version 1" in done.output
-    assert "the largest difference is 0." in done.output
-    assert "here 9.9.9" in done.output
+    monkeypatch.setattr(Entry, "contract", property(lambda _: other(seed=5)))
+    found = reproduce(CONTRACT, "1")
+    assert not found.identical
+    show_reproduction(found)
+    shown = capsys.readouterr().out
+    assert "Not the same: small version 1" in shown
+    assert f"the largest difference is {found.members[0].largest:.3g}" in shown
+    assert "here 9.9.9" in shown
 
 
-def test_a_version_whose_snapshot_is_gone_says_what_is_missing(
-    home: Path, run: Callable[..., Result]
-) -> None:
+def test_a_version_whose_snapshot_is_gone_says_what_is_missing(home: Path) -> None:
     file = home / "snapshots" / "small" / "one" / "manifest.json"
     content = file.read_bytes()
     file.unlink()
     try:
-        done = run("reproduce", "small", 1)
+        with pytest.raises(DataError, match="snapshot is not there any more") as caught:
+            reproduce(CONTRACT, "1")
     finally:
         file.write_bytes(content)
-    assert done.exit_code == 4
-    assert "whose snapshot is not there any more" in done.stderr
-    assert "snapshots/small/one" in done.stderr
+    assert "snapshots/small/one" in str(caught.value)
 
 
 def test_what_was_rolled_back_counts_as_rejected_until_it_is_promoted() -> None:

@@ -25,8 +25,6 @@ class Entry(Version):
     made: datetime
     """When it was registered."""
     aliases: tuple[str, ...] = ()
-    model_id: str | None = None
-    """MLflow's id of the logged model that has its files."""
     run: str | None = None
     """MLflow's id of the run that records it."""
 
@@ -110,7 +108,6 @@ def _entry(found: Any, named: dict[str, list[str]]) -> Entry:
         tags=dict(found.tags),
         made=datetime.fromtimestamp(found.creation_timestamp / 1000, UTC),
         aliases=tuple(sorted(named.get(number, ()))),
-        model_id=found.model_id,
         run=found.run_id or None,
     )
 

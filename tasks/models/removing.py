@@ -11,20 +11,24 @@ from tasks.uses import forget
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
+LOGGED = "models:/m-"
+"""What the source of a version begins with that Polycast has registered: an MLflow logged model.
+The files of any other source are not ours to remove."""
+
 
 def remove(client: "MlflowClient", model: str, number: str) -> None:
     """Remove a version that is marked as not complete: its files, itself and its leases."""
-    model_id = client.get_model_version(model, number).model_id
-    if model_id and not _shared(client, model, number, model_id):
-        _remove_files(client, model_id)
+    source = str(client.get_model_version(model, number).source)
+    if source.startswith(LOGGED) and not _shared(client, model, number, source):
+        _remove_files(client, source.removeprefix("models:/"))
     client.delete_model_version(model, number)
     forget(model, number)
 
 
-def _shared(client: "MlflowClient", model: str, number: str, model_id: str) -> bool:
+def _shared(client: "MlflowClient", model: str, number: str, source: str) -> bool:
     """Say whether another version has the same files: somebody has registered them once more."""
     found = client.search_model_versions(f"name = '{model}'")
-    return any(v.model_id == model_id and str(v.version) != number for v in found)
+    return any(v.source == source and str(v.version) != number for v in found)
 
 
 def _remove_files(client: "MlflowClient", model_id: str) -> None:
