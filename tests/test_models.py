@@ -15,7 +15,10 @@ from typer.testing import CliRunner, Result
 
 from data_contracts.contract import Contract
 
-rovals, publish, registry
+from flows.cli import app
+from flows.reproducing import reproduce
+from flows.versions import show_reproduction
+from tasks import approvals, publish, registry
 from tasks.errors import DataError
 from tasks.journal import ChampionMoved, move, moves
 from tasks.models import packages, pruning
