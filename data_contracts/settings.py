@@ -88,8 +88,17 @@ Format = Literal["keras", "saved_model", "onnx"]
 FORMATS: tuple[str, ...] = get_args(Format)
 
 
+class Keep(Section):
+    """Which versions `polycast prune` leaves: one is removed only where it is beyond both."""
+
+    versions: int = Field(default=10, ge=1)
+    """How many of the newest versions stay, whatever their age."""
+    days: int = Field(default=90, ge=0)
+    """For how many days a version stays, however many newer ones there are."""
+
+
 class Publishing(Section):
-    """Where a passed candidate goes, and in which formats."""
+    """Where a passed candidate goes, in which formats, and how long versions are kept."""
 
     model: ModelName | None = None
     """The registered model's name; the dataset's when absent."""
@@ -97,6 +106,8 @@ class Publishing(Section):
     """What is exported beside the model that MLflow serves, each with raw values in and targets in
     their units out. keras: a `.keras` file. saved_model: TensorFlow's, which TensorFlow Serving
     runs, labels as text. onnx: for onnxruntime; it needs the extra `onnx`."""
+    keep: Keep | None = None
+    """Which versions `polycast prune` leaves; it removes none when absent."""
 
 
 class Schedule(Section):

@@ -2,7 +2,7 @@
 
 import typer
 
-from flows.commands import looking, predicting, retraining, services, serving
+from flows.commands import looking, predicting, retraining, services, serving, versions
 
 app = typer.Typer(
     name="polycast",
@@ -28,6 +28,12 @@ for command in (
     retraining.reject,
     retraining.check,
     predicting.predict,
+    versions.models,
+    versions.promote,
+    versions.rollback,
+    versions.diff,
+    versions.reproduce,
+    versions.prune,
     looking.contracts,
     looking.recipes,
     looking.show,

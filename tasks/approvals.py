@@ -1,7 +1,8 @@
 """Approvals: what people decided of candidates that wait for them.
 
 In: a contract, a Verdict whose outcome may be "needs approval". Out: the Verdict as it stands
-once somebody has decided: pass or fail, with who decided, when and why.
+once somebody has decided: pass or fail, with who decided, when and why. A candidate that was
+champion and that somebody has rolled back is rejected, until somebody promotes it.
 
 A decision is a small record of its own in storage, named for its verdict and written once. It
 holds for that verdict alone: a candidate that is judged again, since the champion has moved, waits
@@ -13,6 +14,7 @@ from pathlib import Path
 from data_contracts.contract import Contract
 from tasks import registry
 from tasks.records import Approval, Outcome, Verdict
+from tasks.rollbacks import taken_back
 from tasks.stage import Stage
 from tasks.storage import canonical, digest, root_storage
 
@@ -68,8 +70,13 @@ def find(contract: Contract, verdict: Verdict) -> Verdict | None:
 
 
 def _standing(contract: Contract, verdict: Verdict) -> tuple[Outcome, Approval | None] | None:
-    """Return the outcome in place of "needs approval" and the decision, None where none is due."""
-    if verdict.outcome != "needs approval":
+    """Return the outcome that stands in place of the verdict's, and the decision; None where the
+    verdict's own does."""
+    if verdict.outcome not in ("pass", "needs approval"):
+        return None
+    if (taken := _taken_back(contract, verdict)) is not None:
+        return "fail", taken
+    if verdict.outcome == "pass":
         return None
     if (approval := decision(contract, verdict)) is not None:
         return "pass" if approval.decision == "approved" else "fail", approval
@@ -82,6 +89,12 @@ def _is_champion(contract: Contract, verdict: Verdict) -> bool:
     current = registry.champion(contract.registered_model)
     candidate = verdict.scores.candidate.hash
     return current is not None and current.tags.get(registry.CANDIDATE_TAG) == candidate
+
+
+def _taken_back(contract: Contract, verdict: Verdict) -> Approval | None:
+    if verdict.scores.as_of is not None:
+        return None
+    return taken_back(contract.registered_model, verdict.scores.candidate.hash)
 
 
 def _place(contract: Contract, verdict: Verdict) -> str:

@@ -43,7 +43,16 @@ def columns(names: Sequence[str]) -> str:
 
 def last_time(rows: Path, column: str) -> str | None:
     """Return the latest time in a column of a Parquet file, in ISO 8601, in UTC; None for none."""
-    query = f"SELECT make_timestamp(max(epoch_us({quoted(column)}))) FROM "
+    return _time(rows, column, "max")
+
+
+def first_time(rows: Path, column: str) -> str | None:
+    """Return the earliest time in a column of a Parquet file, as `last_time` does the latest."""
+    return _time(rows, column, "min")
+
+
+def _time(rows: Path, column: str, which: str) -> str | None:
+    query = f"SELECT make_timestamp({which}(epoch_us({quoted(column)}))) FROM "
     with connect([rows]) as database:
         (found,) = database.execute(query + f"read_parquet({literal(str(rows))})").fetchall()
     return None if found[0] is None else iso(moment(found[0]))

@@ -84,7 +84,8 @@ def move(
 
     before: the version that is champion now, as far as the caller knows. Where `version` is
     champion already, the move that made it so is returned, and nothing is done.
-    Raises ChampionMoved where another one is, and DataError where the version is not complete.
+    Raises ChampionMoved where another one is, or where a person has rolled back what a retrain
+    would publish, and DataError where the version cannot be champion.
     """
     with alone(model):
         while True:
@@ -94,7 +95,10 @@ def move(
                 return last
             if now != before:
                 raise ChampionMoved(_told(model, before, now))
-            made = _write(_complete(model, version), last, before, kind, by, reason)
+            target = movable(model, version)
+            if kind == "publish" and registry.ROLLED_BACK_TAG in target.tags:
+                raise ChampionMoved(f"{model}: version {version} was rolled back meanwhile")
+            made = _write(target, last, before, kind, by, reason)
             if made is not None:
                 _finish(made)
                 return made
@@ -205,8 +209,11 @@ def _write(
     return made if root_storage().create(made.place, text.encode()) else None
 
 
-def _complete(model: str, version: str) -> Version:
-    """Return a version whose files are all there and proved; DataError where there is none."""
+def movable(model: str, version: str) -> Version:
+    """Return a version that can be champion: its files are all there, and it passed its proof.
+
+    Raises DataError where there is none.
+    """
     found = patiently(registry.version, model, version)
     if found is None:
         raise DataError(f"{model} has no version {version}")

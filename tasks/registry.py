@@ -45,6 +45,8 @@ UNTIL_TAG = "polycast.data_until"
 """The time of the last row that a version was made from, in ISO 8601, in UTC."""
 BUNDLE, CONTRACT, SEEN = "bundle", "contract.json", "seen.parquet"
 """What a version keeps: what predicts, the contract it was made by, the keys that it has seen."""
+VERDICT = "verdict.json"
+"""And with what numbers it was judged."""
 
 
 @dataclass(frozen=True)
@@ -134,6 +136,11 @@ def _never_used() -> bool:
     return registry == _own_address() and not (local_home() / "registry" / "mlflow.db").exists()
 
 
+def used() -> bool:
+    """Say whether there is a registry to ask."""
+    return not _never_used()
+
+
 def aliased(registry: "MlflowClient", model: str, alias: str) -> Version | None:
     """Return the version that an alias names, or None."""
     from mlflow.exceptions import MlflowException
@@ -159,8 +166,7 @@ def opponent(model: str, candidate: str) -> Version | None:
     number = current.tags.get(OPPONENT_TAG)
     if not number:
         return None
-    found = client().get_model_version(model, number)
-    return Version(model, str(found.version), dict(found.tags))
+    return version(model, number)  # None where it was pruned
 
 
 def opponent_as_of(model: str, candidate: str, dataset: str, when: datetime) -> Version | None:
@@ -225,7 +231,7 @@ def bundle_folder(model: str, version: str) -> Path:
     Raises ValueError where a file is not what was published.
     """
     folder = _fetched(model, version, BUNDLE)
-    sums = _kept(model, version, checksums.NAME)
+    sums = kept_file(model, version, checksums.NAME)
     if sums is not None:
         checksums.check(sums, folder.parent, BUNDLE)
     return folder
@@ -241,16 +247,19 @@ def version_folder(model: str, version: str) -> Path:
 
 def contract_file(model: str, version: str) -> Path | None:
     """Return a local file with a version's contract in JSON; None where it keeps none."""
-    return _kept(model, version, CONTRACT)
+    return kept_file(model, version, CONTRACT)
 
 
 def seen_file(model: str, version: str) -> Path | None:
     """Return a local file with the keys that a version has seen; None where it keeps none."""
-    return _kept(model, version, SEEN)
+    return kept_file(model, version, SEEN)
 
 
-def _kept(model: str, version: str, name: str) -> Path | None:
-    """Versions of before these files were kept have none of them."""
+def kept_file(model: str, version: str, name: str) -> Path | None:
+    """Return a local file of those that lie beside a version's bundle; None where it keeps none.
+
+    Versions of before these files were kept have none of them.
+    """
     import mlflow
 
     client()

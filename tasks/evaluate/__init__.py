@@ -7,6 +7,9 @@ is taken by the newest version that is as old as that.
 """
 
 from collections.abc import Mapping
+from contextlib import nullcontext
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 from data_contracts.columns import Feature, Target
@@ -18,6 +21,7 @@ from tasks.records import Candidate, Scores, Shards
 from tasks.registry import Version
 from tasks.rival import opponent
 from tasks.stage import Stage
+from tasks.uses import using
 
 
 def _reads(contract: Contract) -> Any:
@@ -63,8 +67,22 @@ def compare(contract: Contract, candidate: Candidate, rival: Candidate | None = 
     return STAGE.run(
         contract,
         *_inputs(candidate, champion, rival),
-        work=lambda folder: evaluate_candidate(contract, candidate, champion, folder, rival),
+        work=partial(_work, contract, candidate, champion, rival),
     )
+
+
+def _work(
+    contract: Contract,
+    candidate: Candidate,
+    champion: Version | None,
+    rival: Candidate | None,
+    folder: Path,
+) -> Scores:
+    """Evaluate while nobody can prune the version that is compared with."""
+    what = f"evaluate {contract.dataset}"
+    held = using(champion.model, champion.version, what) if champion else nullcontext()
+    with held:
+        return evaluate_candidate(contract, candidate, champion, folder, rival)
 
 
 @stage_task

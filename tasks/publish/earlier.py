@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from data_contracts.contract import Contract
 from tasks import registry
+from tasks.models.removing import remove
 from tasks.records import Verdict
 from tasks.registry import Version
 from tasks.storage import root_storage
@@ -66,4 +67,4 @@ def _remove(found: Version, client: "MlflowClient") -> None:
     retrains take turns, so that whoever made it has ended."""
     made = client.get_model_version(found.model, found.version).creation_timestamp / 1000
     if root_storage().local or time.time() - made > ABANDONED:
-        client.delete_model_version(found.model, found.version)
+        remove(client, found.model, found.version)

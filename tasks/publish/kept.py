@@ -48,7 +48,7 @@ def keep(
     shutil.copy(trained / registry.SEEN, folder / registry.SEEN)
     texts = {
         registry.CONTRACT: contract.model_dump_json(indent=1),
-        "verdict.json": verdict.model_dump_json(indent=1),
+        registry.VERDICT: verdict.model_dump_json(indent=1),
         "model_card.md": card,
         "data.json": json.dumps(_data(contract, verdict, storage), indent=1, ensure_ascii=False),
         "environment.json": json.dumps(environment(), indent=1),
