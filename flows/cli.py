@@ -2,7 +2,7 @@
 
 import typer
 
-from flows.commands import looking, predicting, retraining, services, serving
+from flows.commands import looking, predicting, retraining, services, serving, watching
 
 app = typer.Typer(
     name="polycast",
@@ -28,6 +28,7 @@ for command in (
     retraining.reject,
     retraining.check,
     predicting.predict,
+    watching.monitor,
     looking.contracts,
     looking.recipes,
     looking.show,

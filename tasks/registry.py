@@ -44,6 +44,8 @@ UNTIL_TAG = "polycast.data_until"
 """The time of the last row that a version was made from, in ISO 8601, in UTC."""
 BUNDLE, CONTRACT, SEEN = "bundle", "contract.json", "seen.parquet"
 """What a version keeps: what predicts, the contract it was made by, the keys that it has seen."""
+VERDICT = "verdict.json"
+"""And the verdict that let it pass, with its errors on the test rows."""
 
 
 @dataclass(frozen=True)
@@ -226,6 +228,11 @@ def contract_file(model: str, version: str) -> Path | None:
 def seen_file(model: str, version: str) -> Path | None:
     """Return a local file with the keys that a version has seen; None where it keeps none."""
     return _kept(model, version, SEEN)
+
+
+def verdict_file(model: str, version: str) -> Path | None:
+    """Return a local file with a version's verdict in JSON; None where it keeps none."""
+    return _kept(model, version, VERDICT)
 
 
 def _kept(model: str, version: str, name: str) -> Path | None:
