@@ -13,6 +13,7 @@ import numpy as np
 from data_contracts.contract import Contract
 from tasks.database import connect, literal, quoted
 from tasks.learning.reference import MOST_LABELS, QUANTILES, Histogram, Reference
+from tasks.stretches import counted, in_bins, label, number, with_usual
 
 if TYPE_CHECKING:
     import duckdb
@@ -30,18 +31,25 @@ Types = Mapping[str, str]
 
 
 def reference(
-    contract: Contract, types: Types, rows: Path, splits: Path, folds: Sequence[str]
+    contract: Contract,
+    types: Types,
+    rows: Path,
+    splits: Path,
+    folds: Sequence[str],
+    window: str,
 ) -> Reference:
     """Return the reference of the train rows of some divisions of a snapshot's rows.
 
     `types` are the snapshot's columns; `folds` are columns of the file `splits`. Quarantined rows
-    are in no split.
+    are in no split. `window` is how long recent rows reach back, such as `7d`.
     """
     train = " OR ".join(f"{quoted(f)} = 'train'" for f in folds)
     chosen = f"SELECT _row FROM read_parquet({literal(str(splits))}) WHERE {train}"
     with connect([rows, splits]) as database:
         count = _look_at(database, f"read_parquet({literal(str(rows))})", chosen)
         columns = tuple(_described(database, contract, types))
+        if is_timed(contract, types):
+            columns = with_usual(database, columns, contract.time or "", window)
     return Reference(count, columns)
 
 
@@ -62,6 +70,12 @@ def compared(
             if column.of_labels:
                 later[column.column] = _relabelled(database, column)
     return [(c, later[c.column]) for c in own]
+
+
+def is_timed(contract: Contract, types: Types) -> bool:
+    """Say whether rows have a point in time; a number does not say its unit."""
+    moments = ("timestamp", "date", "string", "large_string")
+    return contract.time is not None and types.get(contract.time, "").startswith(moments)
 
 
 def kinds(contract: Contract, types: Types) -> dict[str, str]:
@@ -108,12 +122,6 @@ def _cut(items: Sequence[Any]) -> Iterator[Sequence[Any]]:
     return (items[i : i + TOGETHER] for i in range(0, len(items), TOGETHER))
 
 
-def number(column: str) -> str:
-    """Return SQL for a column's finite values; others are missing."""
-    x = f"{quoted(column)}::DOUBLE"
-    return f"CASE WHEN isfinite({x}) THEN {x} END"
-
-
 def _summary(column: str) -> str:
     x = number(column)
     return (
@@ -154,7 +162,7 @@ def _numbers(
             cyclic=known[name] == "cycle",
             quantiles=tuple(quantiles),
             edges=edges,
-            counts=_in_bins(next(counts), edges),
+            counts=in_bins(next(counts), edges),
         )
 
 
@@ -165,13 +173,7 @@ def _edges(low: float, high: float, deciles: Sequence[float]) -> tuple[float, ..
 
 
 def _counted(name: str, edges: Sequence[float]) -> str:
-    return f"histogram({number(name)}, [{', '.join(map(repr, edges))}]) FILTER (_picked)"
-
-
-def _in_bins(counted: Mapping[float, int] | None, edges: Sequence[float]) -> tuple[int, ...]:
-    """Return the rows in each bin; what lies above the last edge is under infinity."""
-    counts = counted or {}
-    return tuple(counts.get(e, 0) for e in (*edges, float("inf")))
+    return f"{counted(number(name), edges)} FILTER (_picked)"
 
 
 def _recounted(
@@ -180,7 +182,7 @@ def _recounted(
     """Yield columns of numbers as the rows have them that are looked at."""
     asked = [p for c in columns for p in (_summary(c.column), _counted(c.column, c.edges))]
     found = iter(_asked(database, asked))
-    for was, facts, quantiles, counted in zip(columns, found, found, found, strict=True):
+    for was, facts, quantiles, bins in zip(columns, found, found, found, strict=True):
         rows, seen, low, high, spread = facts
         yield Histogram(
             was.column,
@@ -193,7 +195,7 @@ def _recounted(
             cyclic=was.cyclic,
             quantiles=tuple(quantiles or ()),
             edges=was.edges,
-            counts=_in_bins(counted, was.edges),
+            counts=in_bins(bins, was.edges),
         )
 
 
@@ -215,14 +217,9 @@ def _frequent(
 ) -> tuple[int, int, dict[str, int]]:
     """Return the rows, those with a label, and the rows by label, the most frequent ones."""
     column = quoted(name)
-    # A whole number reads the same whether it is stored as 3 or, beside missing ones, as 3.0.
-    label = (
-        f"CASE WHEN typeof({column}) IN ('DOUBLE', 'FLOAT') "
-        f"THEN regexp_replace({column}::VARCHAR, '\\.0$', '') ELSE {column}::VARCHAR END"
-    )
     rows, seen = database.execute(f"SELECT count(*), count({column}) FROM looked_at").fetchall()[0]
     found = database.execute(
-        f"SELECT {label} AS label, count(*) AS n FROM looked_at "
+        f"SELECT {label(name)} AS label, count(*) AS n FROM looked_at "
         f"WHERE {column} IS NOT NULL GROUP BY 1 ORDER BY n DESC, label LIMIT {most}"
     ).fetchall()
     return int(rows), int(seen), {str(label): int(n) for label, n in found}

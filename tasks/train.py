@@ -23,6 +23,7 @@ import pyarrow as pa
 
 from data_contracts.columns import Target
 from data_contracts.contract import Contract
+from data_contracts.monitoring import Monitoring
 from data_contracts.recipes.brought import brought_by
 from data_contracts.split import SPLITS
 from tasks.backends import backend
@@ -107,7 +108,12 @@ def _intervals(
 def _reference(contract: Contract, shards: Shards, folds: list[Fold], data: Path) -> "Reference":
     """Return what the train rows look like of what is published."""
     names = [fold.name for fold in folds]
-    return reference(contract, shards.checked.snapshot.columns, *_files(shards, data), names)
+    types = shards.checked.snapshot.columns
+    return reference(contract, types, *_files(shards, data), names, _window(contract))
+
+
+def _window(contract: Contract) -> str:
+    return (contract.monitoring or Monitoring()).window
 
 
 def _seen_rows(contract: Contract, shards: Shards, data: Path) -> Iterator[pa.Table]:
@@ -207,7 +213,7 @@ def _teller(contract: Contract, shards: Shards, fold: Fold, whose: str) -> Any:
 
 def _reads(contract: Contract) -> Any:
     """The recipe and who brings it, how it is computed, what is asked of targets, the control,
-    and what makes rows and blocks of rows."""
+    what makes rows and blocks of rows, and how long the stretches of the reference are."""
     fields = {"output", "loss", "loss_level", "loss_weight", "group"}
     targets = {
         name: target.model_dump(mode="json", include=fields | _bounds(target))
@@ -220,7 +226,8 @@ def _reads(contract: Contract) -> Any:
     brought = brought_by(contract.recipe.architecture)
     control = contract.evaluation.control
     made = contract.model_dump(mode="json", include={"key", "time", "row_weight", "split"})
-    return [recipe, brought, training, targets, asked, keras, control, made]
+    window = _window(contract)
+    return [recipe, brought, training, targets, asked, keras, control, made, window]
 
 
 def _bounds(target: Target) -> set[str]:

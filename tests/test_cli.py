@@ -15,6 +15,7 @@ COMMANDS = (
     "reject",
     "check",
     "predict",
+    "monitor",
     "contracts",
     "show",
     "recipes",

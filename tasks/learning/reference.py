@@ -44,6 +44,8 @@ class Histogram:
     """The rows by label, most frequent first."""
     other: int = 0
     """Rows with a label that has no count of its own."""
+    usual: Mapping[str, float] = field(default_factory=dict)
+    """By measure of drift, the greatest effect that a stretch of these rows had by itself."""
 
     @property
     def of_labels(self) -> bool:

@@ -15,7 +15,8 @@ Each is tested for being more than chance: the first two by the chi-squared test
 have one distribution over the bins, the others by that of two shares, with Benjamini and
 Hochberg's bound on false discoveries over all tests of all columns. With a million rows next to
 nothing is more than chance, and rows that hang together pass the tests sooner than independent
-ones do: so a column has moved only where the effect is past its limit too.
+ones do: so a column has moved only where the effect is past its limit too, and well past what
+is usual in it: the greatest effect that a stretch of the reference's own rows had.
 """
 
 from collections.abc import Iterator, Sequence
@@ -33,6 +34,9 @@ Measure = Literal["stability", "distance", "missing", "new"]
 MEASURES: tuple[Measure, ...] = get_args(Measure)
 MOST_BINS = 20
 """The most labels with a bin of their own; the others share one."""
+BEYOND = 1.25
+"""How many times what is usual an effect must be: the greatest of some stretches is soon passed
+by the next one, in one of many columns."""
 LEAST_ROWS = 30
 """Fewer rows with a value tell nothing of their distribution."""
 
@@ -56,8 +60,10 @@ class Effect:
     value: float
     p: float
     """Of so much by chance; adjusted for all tests of all columns."""
+    usual: float = 0.0
+    """The greatest effect in a stretch of the reference's own rows."""
     moved: bool = False
-    """Whether it is more than chance, and past its limit."""
+    """Whether it is more than chance, past its limit and past what is usual."""
 
 
 @dataclass(frozen=True)
@@ -84,7 +90,7 @@ class Shift:
 
 def shifts(pairs: Sequence[tuple[Histogram, Histogram]], limits: Limits) -> list[Shift]:
     """Return the shift of each pair of a reference and later rows, the farthest moved first."""
-    found = [_shift(was, now) for was, now in pairs]
+    found = [shift_of(was, now) for was, now in pairs]
     adjusted = iter(discoveries(np.array([e.p for s in found for e in _tests(s)])))
     ps = {(s.column, e.measure): float(next(adjusted)) for s in found for e in _tests(s)}
     judged = [replace(s, effects=tuple(_judged(s, limits, ps))) for s in found]
@@ -100,7 +106,8 @@ def _judged(shift: Shift, limits: Limits, ps: dict[tuple[str, Measure], float]) 
     for effect in shift.effects:
         test: Measure = "stability" if effect.measure == "distance" else effect.measure
         p = ps[shift.column, test]
-        past = abs(effect.value) >= getattr(limits, effect.measure)
+        least = max(getattr(limits, effect.measure), BEYOND * effect.usual)
+        past = abs(effect.value) >= least
         yield replace(effect, p=p, moved=past and p <= limits.false_discoveries)
 
 
@@ -113,7 +120,8 @@ def _farthest(shift: Shift, limits: Limits) -> float:
     )  # fmt: skip
 
 
-def _shift(was: Histogram, now: Histogram) -> Shift:
+def shift_of(was: Histogram, now: Histogram) -> Shift:
+    """Return how far one column's rows have moved, not judged yet."""
     known = now.rows - now.missing
     effects: list[Effect] = []
     if known >= LEAST_ROWS and was.rows > was.missing:
@@ -128,7 +136,8 @@ def _shift(was: Histogram, now: Histogram) -> Shift:
         effects.append(Effect("missing", change, p))
     if was.of_labels and known >= LEAST_ROWS:
         effects.append(_unknown(was, now))
-    return Shift(was.column, was.target, known, tuple(effects), _new(was, now))
+    told = tuple(replace(e, usual=was.usual.get(e.measure, 0.0)) for e in effects)
+    return Shift(was.column, was.target, known, told, _new(was, now))
 
 
 def _bins(was: Histogram, now: Histogram) -> tuple[Values, Values]:

@@ -81,6 +81,7 @@ def _record(shift: Shift) -> Moved:
         target=shift.target,
         rows=shift.rows,
         labels=shift.new,
+        usual={e.measure: e.usual for e in shift.effects if e.usual},
         drifted=tuple(e.measure for e in shift.effects if e.moved),
         **values,
     )

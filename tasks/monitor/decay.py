@@ -20,12 +20,14 @@ from numpy.typing import NDArray
 from data_contracts.contract import Contract
 from data_contracts.split import GroupSplit
 from tasks.database import connect, literal
+from tasks.histograms import is_timed
 from tasks.learning.held import TornError
 from tasks.learning.paired import Order, Paired, effects
 from tasks.learning.tables import numbers, seconds
 from tasks.monitor.found import Decay
-from tasks.monitor.recent import Recent, is_timed, moments
+from tasks.monitor.recent import Recent
 from tasks.seen import key_hashes
+from tasks.stretches import moments
 
 if TYPE_CHECKING:
     from tasks.learning.bundle import Bundle

@@ -1,5 +1,9 @@
 """What was found by watching a champion: columns that drifted, targets whose errors have grown."""
 
+from collections.abc import Mapping
+
+from pydantic import Field
+
 from tasks.records import Record
 
 
@@ -21,7 +25,9 @@ class Moved(Record):
     labels: tuple[str, ...] = ()
     """Some of those."""
     drifted: tuple[str, ...] = ()
-    """The measures that are past their limit, and more than chance."""
+    """The measures that are past their limit and past what is usual, and more than chance."""
+    usual: Mapping[str, float] = Field(default_factory=dict)
+    """By measure, the greatest effect in a stretch of the train rows as long as the window."""
 
     @property
     def words(self) -> str:
@@ -35,7 +41,7 @@ class Moved(Record):
         if name == "new":
             some = f" ({', '.join(self.labels)})" if self.labels else ""
             return f"new labels {value:.1%}{some}"
-        return f"{name} {value:.2f}"
+        return f"{name} {value:.2f} (in train rows up to {self.usual.get(name, 0.0):.2f})"
 
 
 class Decay(Record):

@@ -16,13 +16,13 @@ import pyarrow.parquet as pq
 from data_contracts.contract import Contract
 from data_contracts.source import iso
 from data_contracts.split import seconds
-from tasks.database import columns, connect, literal, quoted
+from tasks.database import columns, connect, literal
 from tasks.errors import DataError
+from tasks.histograms import is_timed
 from tasks.seen import key_hashes, read_seen
+from tasks.stretches import moments
 
 BATCH_ROWS = 65_536
-_ORDERED = ("timestamp", "date", "string", "large_string")
-"""How the names of types begin that tell a moment; a number does not say its unit."""
 
 
 @dataclass(frozen=True)
@@ -64,16 +64,6 @@ def recent_rows(
         raise DataError(f"no row of {contract.dataset} is new to the champion{when}")
     own = {name: types[name] for name in names}
     return Recent(file, count, own, iso(start) if start else None, iso(last) if last else None)
-
-
-def is_timed(contract: Contract, types: Mapping[str, str]) -> bool:
-    """Say whether rows have a point in time."""
-    return contract.time is not None and types.get(contract.time, "").startswith(_ORDERED)
-
-
-def moments(column: str) -> str:
-    """Return SQL for a time in microseconds since 1970-01-01 UTC."""
-    return f"epoch_us(TRY_CAST({quoted(column)} AS TIMESTAMP))"
 
 
 def _needed(contract: Contract, types: Mapping[str, str]) -> list[str]:

@@ -50,12 +50,20 @@ def _column(moved: Moved) -> list[str]:
         reading += f" ({', '.join(moved.labels)})"
     return [
         name,
-        _number(moved.stability, ".3f"),
-        _number(moved.distance, ".2f"),
-        _number(moved.missing, "+.1%"),
+        _beside(moved, "stability", ".2f"),
+        _beside(moved, "distance", ".2f"),
+        _beside(moved, "missing", "+.1%"),
         _number(moved.new, ".1%"),
         reading,
     ]
+
+
+def _beside(moved: Moved, measure: str, form: str) -> str:
+    """Return an effect, and in brackets the greatest in a stretch of the train rows."""
+    value = getattr(moved, measure)
+    if value is None or measure not in moved.usual:
+        return _number(value, form)
+    return f"{value:{form}} ({moved.usual[measure]:{form.removeprefix('+')}})"
 
 
 def _target(decay: Decay) -> list[str]:
