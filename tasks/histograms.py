@@ -54,15 +54,19 @@ def reference(
 
 
 def compared(
-    found: Reference, types: Types, rows: Path, where: str | None = None
+    found: Reference,
+    types: Types,
+    rows: Path,
+    where: str | None = None,
+    splits: Path | None = None,
 ) -> list[tuple[Histogram, Histogram]]:
     """Return each column of a reference with the same of other rows, counted in its bins.
 
-    `where` is SQL for the `_row` of those that are meant; all when None. Columns that the rows do
-    not have are left out.
+    `where` is SQL for the `_row` of those that are meant, which may read `splits`; all when None.
+    Columns that the rows do not have are left out.
     """
     own = [c for c in found.columns if c.column in types]
-    with connect([rows]) as database:
+    with connect(filter(None, (rows, splits))) as database:
         _look_at(database, f"read_parquet({literal(str(rows))})", where)
         numbers = [c for c in own if not c.of_labels]
         later = {h.column: h for part in _cut(numbers) for h in _recounted(database, part)}

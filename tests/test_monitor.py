@@ -12,10 +12,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import yaml
-from typer.testing import CliRunner
 
 from data_contracts.contract import Contract
-from flows.cli import app
 from tasks import registry
 from tasks.errors import DataError
 from tasks.histograms import reference
@@ -29,6 +27,7 @@ from tasks.storage import root_storage
 from tasks.uses import Use, uses
 from tests.builders import CANDIDATE, replaced, small_contract, small_rows
 from tests.predicting import register, untrained
+from tests.walk import polycast
 
 COUNT = 2_000
 ERROR = {"a": 2.0, "b": 3.0}
@@ -202,25 +201,25 @@ def test_a_bundle_keeps_its_reference(home: Home, tmp_path: Path) -> None:
     assert load_bundle(tmp_path / "bundle").reference == home.bundle.reference
 
 
-def test_the_command_shows_what_has_moved_in_two_tables(
-    home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_command_shows_what_has_moved_in_two_tables(home: Home, tmp_path: Path) -> None:
     rows = home.rows()
     rows = home.rows(x=np.array(rows["x"].to_numpy()) + 2)
     pq.write_table(home.with_truths(rows, a=1.6).drop_columns(["_row"]), tmp_path / "rows.parquet")
     (tmp_path / "data_contracts").mkdir()
     file = tmp_path / "data_contracts" / "small.yaml"
     file.write_text(_as_yaml(CONTRACT, tmp_path / "rows.parquet"), "utf-8")
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("COLUMNS", "120")
-    found = CliRunner().invoke(app, ["monitor", "small"])
-    assert found.exit_code == 0, found.output
-    assert re.search(r"\n x .+ drifted: ", found.output)
-    assert re.search(r"\n a K .+ decayed", found.output)
-    assert "small version 1 on 480 rows since 2024-05-31T23:00:00Z" in found.output
-    wrong = CliRunner().invoke(app, ["monitor", "small", "--since", "yesterday"])
-    assert wrong.exit_code == 2
-    assert "--since yesterday: expected a day such as 2013-06-01" in wrong.output
+    where = {"POLYCAST_HOME": str(home.folder), "COLUMNS": "130"}
+    found = polycast(tmp_path, "monitor", "small", **where)
+    assert found.returncode == 0, found.stderr
+    assert re.search(r"\n x .+ drifted: ", found.stdout)
+    assert re.search(r"\n a K .+ decayed", found.stdout)
+    assert "small version 1 on 480 rows since 2024-05-31T23:00:00Z" in found.stdout
+
+
+def test_a_day_that_is_none_is_wrong_usage(tmp_path: Path) -> None:
+    wrong = polycast(tmp_path, "monitor", "nyc_weather", "--since", "yesterday")
+    assert wrong.returncode == 2
+    assert "--since yesterday: expected a day such as 2013-06-01" in wrong.stderr
 
 
 def _as_yaml(contract: Contract, rows: Path) -> str:

@@ -125,7 +125,7 @@ def shift_of(was: Histogram, now: Histogram) -> Shift:
     known = now.rows - now.missing
     effects: list[Effect] = []
     if known >= LEAST_ROWS and was.rows > was.missing:
-        before, after = _bins(was, now)
+        before, after = bins(was, now)
         effects.append(Effect("stability", stability(before, after), same(before, after)))
         apart = _distance(was, now)
         if apart is not None:
@@ -140,8 +140,11 @@ def shift_of(was: Histogram, now: Histogram) -> Shift:
     return Shift(was.column, was.target, known, told, _new(was, now))
 
 
-def _bins(was: Histogram, now: Histogram) -> tuple[Values, Values]:
-    """Return the rows of both by bin (bins,), without those that neither has."""
+def bins(was: Histogram, now: Histogram, missing: bool = False) -> tuple[Values, Values]:
+    """Return the rows of both by bin (bins,), without those that neither has.
+
+    `missing`: whether rows without a value have a bin too.
+    """
     if was.of_labels:
         first = list(was.labels)[:MOST_BINS]
         pair = [[*(h.labels.get(k, 0) for k in first), 0] for h in (was, now)]
@@ -149,6 +152,10 @@ def _bins(was: Histogram, now: Histogram) -> tuple[Values, Values]:
             line[-1] = whole.rows - whole.missing - sum(line)
     else:
         pair = [list(was.counts), list(now.counts)]
+    if missing:
+        for line, whole in zip(pair, (was, now), strict=True):
+            known = max(whole.rows - whole.missing, 1)
+            line.append(round(whole.missing * sum(line) / known) if sum(line) else whole.missing)
     before, after = np.array(pair, dtype=np.float64)
     there = before + after > 0
     return before[there], after[there]
