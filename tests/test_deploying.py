@@ -17,7 +17,7 @@ from zoneinfo import ZoneInfo
 import pytest
 import yaml
 
-from flows.deploying import definitions
+from flows.deploying import definitions, watched
 from flows.guard import guarded
 from flows.server import free_port, wait_for
 from tests.walk import DATASET, polycast, surroundings, write_contract
@@ -123,6 +123,24 @@ def test_every_contract_has_a_deployment_and_training_has_one() -> None:
     assert predict["parameters"] == {"dataset": "nyc_weather"}
     assert predict["schedules"] == []
     assert names["flows.train.train", "gpu"]["work_pool"] == {"name": "gpu"}
+
+
+def test_a_contract_that_is_watched_says_when_and_whether_a_retrain_follows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monitor = "flows.monitor.monitor", DATASET
+
+    def schedules() -> Any:
+        [own] = [d for d in definitions()[0] if (d["entrypoint"], d["name"]) == monitor]
+        return own["schedules"]
+
+    write_contract(tmp_path, monitoring=NIGHTLY)
+    assert schedules() == [NIGHTLY]
+    assert watched() == [DATASET]
+    write_contract(tmp_path, monitoring={"retrain": False})
+    assert schedules() == []
+    assert watched() == []
 
 
 @pytest.mark.parametrize(("overlap", "strategy"), [("skip", "CANCEL_NEW"), ("wait", "ENQUEUE")])

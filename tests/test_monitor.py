@@ -15,17 +15,19 @@ import yaml
 
 from data_contracts.contract import Contract
 from tasks import registry
+from tasks.champion_drift import champion_drift
+from tasks.drift import drift
 from tasks.errors import DataError
 from tasks.histograms import reference
 from tasks.learning.bundle import Bundle, load_bundle, save_bundle
 from tasks.monitor import watch
 from tasks.monitor.found import Watch
 from tasks.monitor.words import watch_markdown
-from tasks.records import Score, Scores, Snapshot, Verdict
+from tasks.records import Fold, Score, Scores, Shards, Snapshot, Verdict
 from tasks.seen import write_seen
 from tasks.storage import root_storage
 from tasks.uses import Use, uses
-from tests.builders import CANDIDATE, replaced, small_contract, small_rows
+from tests.builders import CANDIDATE, CHECKED, replaced, small_contract, small_rows
 from tests.predicting import register, untrained
 from tests.walk import polycast
 
@@ -220,6 +222,31 @@ def test_a_day_that_is_none_is_wrong_usage(tmp_path: Path) -> None:
     wrong = polycast(tmp_path, "monitor", "nyc_weather", "--since", "yesterday")
     assert wrong.returncode == 2
     assert "--since yesterday: expected a day such as 2013-06-01" in wrong.stderr
+
+
+def test_a_candidates_test_rows_are_held_against_what_the_champion_was_trained_on(
+    home: Home, tmp_path: Path
+) -> None:
+    rows = home.rows()
+    # All of its own rows have moved: its train rows would not tell.
+    rows = replaced(rows, "x", np.array(rows["x"].to_numpy()) + 4)
+    pq.write_table(rows, tmp_path / "rows.parquet")
+    splits = {"_row": rows["_row"], "fold_0": ["train"] * 240 + ["test"] * 240}
+    pq.write_table(pa.table(splits), tmp_path / "splits.parquet")
+    types = {field.name: str(field.type) for field in rows.schema}
+    checked = CHECKED.model_copy(update={"snapshot": Snapshot(rows=480, columns=types, source="")})
+    fold = Fold(index=0, rows={"train": 240, "test": 240}, inputs=1)
+    shards = Shards(checked=checked, folds=(fold,), targets=("a", "b"))
+    files = tmp_path / "rows.parquet", tmp_path / "splits.parquet"
+    found = champion_drift(CONTRACT, shards, *files, "1")
+    assert found is not None
+    drifts = {d.column: d for d in found}
+    assert drifts["x"].reading == "large"
+    assert drifts["x"].unit == "m"
+    assert drifts["z"].reading in ("within chance", "little")
+    assert {d.column: d for d in drift(CONTRACT, shards, *files)}["x"].reading != "large"
+    assert champion_drift(CONTRACT, shards, *files, "2") is None  # it keeps no histograms
+    assert champion_drift(CONTRACT, shards, *files, None) is None
 
 
 def _as_yaml(contract: Contract, rows: Path) -> str:
