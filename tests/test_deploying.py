@@ -219,6 +219,23 @@ def test_deploying_again_adds_no_automation(team: Team) -> None:
     assert len(set(after)) == len(after)
 
 
+def test_a_dataset_that_is_watched_has_an_automation_until_it_is_not(team: Team) -> None:
+    def retrained() -> list[str]:
+        found = team.api("automations/filter", {})
+        return [a["name"] for a in found if a["name"].endswith(f": {DATASET}")]
+
+    assert retrained() == []
+    usual = {"schedule": NIGHTLY, "tags": ["weather", "hourly"]}
+    try:
+        write_contract(team.folder, **usual, monitoring={"window": "7d"})
+        assert team.polycast("deploy").returncode == 0
+        assert retrained() == [f"polycast: retrain when drifted or decayed: {DATASET}"]
+    finally:
+        write_contract(team.folder, **usual)
+        assert team.polycast("deploy").returncode == 0
+    assert retrained() == []
+
+
 def test_what_is_printed_is_what_prefect_itself_deploys(team: Team, tmp_path: Path) -> None:
     printed = team.polycast("deploy", "--print").stdout
     assert {d["name"] for d in yaml.safe_load(printed)["deployments"]} >= {DATASET, "gpu"}
