@@ -18,6 +18,7 @@ from data_contracts.columns import (
 from data_contracts.constraints import Declared
 from data_contracts.expectations import Expectations, columns_of
 from data_contracts.gate import Gate
+from data_contracts.monitoring import Monitoring
 from data_contracts.recipes import Recipe
 from data_contracts.section import Column, Items, Section, all_refused
 from data_contracts.settings import Evaluation, Publishing, Schedule, Training, Tuning
@@ -79,6 +80,8 @@ class Contract(Section):
     """Where a passed candidate goes."""
     schedule: Schedule | None = None
     """When the dataset is retrained without being asked; never when absent."""
+    monitoring: Monitoring | None = None
+    """When the champion is watched; only when asked for, when absent."""
 
     @model_validator(mode="after")
     def _names_agree(self) -> "Contract":

@@ -1,18 +1,30 @@
-"""Prefect's automations for a server of one's own: dead runs noticed, retrains started again,
-people told.
+"""Prefect's automations for a server of one's own: dead runs noticed, retrains started again and
+started on drift, people told.
 
 A server by itself leaves a run that was killed `Running` for ever (PrefectHQ/prefect, "Detect
 zombie flows"): its flows send heartbeats, and the absence of heartbeats must be made to count.
 """
 
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from flows.names import BLOCKED, BREACH, HELD, PUBLISHED, REJECTED, SUSPENDED, WAITING
+from flows.names import (
+    BLOCKED,
+    BREACH,
+    DECAY,
+    DRIFT,
+    HELD,
+    PUBLISHED,
+    REJECTED,
+    SUSPENDED,
+    WAITING,
+    resource,
+)
 
 if TYPE_CHECKING:
     from prefect.client.orchestration import SyncPrefectClient
-    from prefect.events import AutomationCore
+    from prefect.events import Automation, AutomationCore
 
 HEARTBEAT = 30
 """Seconds between the heartbeats of a run: the least that Prefect takes."""
@@ -22,6 +34,10 @@ UNSTARTED = 900
 """Seconds that a run may be pending: an image may have to be fetched first."""
 RESTARTS = 3
 """How often a retrain that crashed is started again."""
+AT_ONCE = 300
+"""Seconds within which the events of one look at a champion start one retrain."""
+PAGE = 100
+"""How many automations are asked for at once."""
 CHANNEL = "polycast-"
 """How the name of a notification block begins that is to be told."""
 
@@ -37,9 +53,14 @@ _RETRAINS: dict[str, Any] = {
 _SHOWN = "{{ event.resource['prefect.resource.name'] }}"
 
 
-def register(client: "SyncPrefectClient") -> list[str]:
-    """Create the automations, or bring them up to date; return their names."""
-    found = [_silent(), _stuck(), _again(), *_notifications(client)]
+def register(client: "SyncPrefectClient", watched: Sequence[str] = ()) -> list[str]:
+    """Create the automations, or bring them up to date; return their names.
+
+    `watched` are the datasets that drift and decay start a retrain of; their deployments are there.
+    """
+    retrains = [_retrained(client, dataset) for dataset in watched]
+    found = [_silent(), _stuck(), _again(), *retrains, *_notifications(client)]
+    _forget_others(client, {automation.name for automation in retrains})
     for automation in found:
         there = client.read_automations_by_name(automation.name)
         for old in there[1:]:
@@ -106,6 +127,45 @@ def _again() -> "AutomationCore":
             name="AwaitingRetry",
         ),
     )
+
+
+_MOVED = "polycast: retrain when drifted or decayed: "
+
+
+def _retrained(client: "SyncPrefectClient", dataset: str) -> "AutomationCore":
+    """Return what starts a dataset's retrain on drift and on decay: once, where both come."""
+    from prefect.events import RunDeployment
+
+    deployment = client.read_deployment_by_name(f"retrain/{dataset}")
+    return _automation(
+        f"{_MOVED}{dataset}",
+        "Recent rows differ from those of the champion, or its errors have grown.",
+        {
+            "posture": "Reactive",
+            "match": {"prefect.resource.id": resource(dataset)},
+            "for_each": {"prefect.resource.id"},
+            "expect": {DRIFT, DECAY},
+            "threshold": 1,
+            "within": timedelta(seconds=AT_ONCE),
+        },
+        RunDeployment(
+            source="selected", deployment_id=deployment.id, parameters=None, job_variables=None
+        ),
+    )
+
+
+def _forget_others(client: "SyncPrefectClient", kept: set[str]) -> None:
+    """Delete the automations of datasets that are watched no more."""
+    for automation in _all(client):
+        if automation.name.startswith(_MOVED) and automation.name not in kept:
+            client.delete_automation(automation.id)
+
+
+def _all(client: "SyncPrefectClient") -> list["Automation"]:
+    found: list[Automation] = []
+    while page := client.read_automations(limit=PAGE, offset=len(found)):
+        found += page
+    return found
 
 
 def _notifications(client: "SyncPrefectClient") -> list["AutomationCore"]:

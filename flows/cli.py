@@ -2,7 +2,15 @@
 
 import typer
 
-from flows.commands import looking, predicting, retraining, services, serving, versions
+from flows.commands import (
+    looking,
+    predicting,
+    retraining,
+    services,
+    serving,
+    versions,
+    watching,
+)
 
 app = typer.Typer(
     name="polycast",
@@ -34,6 +42,7 @@ for command in (
     versions.diff,
     versions.reproduce,
     versions.prune,
+    watching.monitor,
     looking.contracts,
     looking.recipes,
     looking.show,

@@ -78,6 +78,9 @@ def _spread(entry: dict[str, Any], contracts: list[Contract]) -> Iterator[dict[s
 def _plan(entrypoint: str, contract: Contract) -> tuple[dict[str, str] | None, bool]:
     """Return when a contract's deployment of a flow runs by itself, and whether a run waits for one
     that still goes on."""
+    watched = contract.monitoring
+    if entrypoint == "flows.monitor.monitor" and watched and watched.cron:
+        return {"cron": watched.cron, "timezone": watched.timezone}, False
     schedule = contract.schedule if entrypoint == "flows.retrain.retrain" else None
     if schedule is None:
         return None, True
@@ -103,6 +106,12 @@ def printed() -> str:
     )
 
 
+def watched() -> list[str]:
+    """Return the datasets that drift and decay start a retrain of."""
+    usable, _ = _contracts()
+    return [c.dataset for c in usable if c.monitoring and c.monitoring.retrain]
+
+
 def deploy() -> Deployed:
     """Register pools, deployments and automations with the Prefect server that is configured."""
     from prefect.client.orchestration import get_client
@@ -117,7 +126,7 @@ def deploy() -> Deployed:
         for definition in found:
             name, when = _register(client, definition)
             schedules[name] = when
-        register(client)
+        register(client, watched())
     return Deployed(schedules, unusable)
 
 

@@ -22,6 +22,8 @@ WAITING, REJECTED, HELD = "Waiting", "Rejected", "Held"
 """Names of final states. Kept: a passed version as of a day, which is no champion. Waiting: for
 a person's approval, after which it is published by a run of its own. Held: a version whose model
 failed its proof."""
+DRIFT, DECAY = "polycast.drift", "polycast.decay"
+"""Events of a dataset: inputs that moved, and errors that have grown."""
 SUSPENDED = "Suspended"
 """Prefect's name for the state of a run that waits for its form to be answered."""
 
@@ -33,6 +35,11 @@ def dataset_name(parameters: Mapping[str, Any]) -> str:
         with suppress(ContractError, UnknownDataset):  # the run itself tells what is wrong
             return load_contract(named).dataset
     return named.rsplit("/", 1)[-1].removesuffix(".yaml")
+
+
+def resource(dataset: str) -> str:
+    """Return the id by which events name a dataset."""
+    return f"polycast.dataset.{dataset}"
 
 
 def run_name(dataset: str, as_of: object = None) -> str:

@@ -179,9 +179,8 @@ def find(contract: Contract) -> Snapshot | None:
     return STAGE.find(contract, file_digest(locate(contract)))
 
 
-@stage_task
-def ingest(contract: Contract) -> Snapshot:
-    """Keep the source's rows as they are now."""
+def snapshot_now(contract: Contract) -> Snapshot:
+    """Return the snapshot of the source as it is now, finished or made."""
     source = locate(contract)
     digest = file_digest(source)
 
@@ -191,7 +190,14 @@ def ingest(contract: Contract) -> Snapshot:
             raise OSError(f"{source} changed while it was read")
         return snapshot
 
-    snapshot = STAGE.run(contract, digest, work=work)
+    return STAGE.run(contract, digest, work=work)
+
+
+@stage_task
+def ingest(contract: Contract) -> Snapshot:
+    """Keep the source's rows as they are now."""
+    source = locate(contract)
+    snapshot = snapshot_now(contract)
     types = [f"| {name} | {kind} |" for name, kind in snapshot.columns.items()]
     lines = [
         f"`{source}` as it is now: {snapshot.summary}",

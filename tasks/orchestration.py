@@ -83,6 +83,7 @@ STORY = (
     "drift",
     "report",
     "prediction",
+    "monitoring",
 )
 """The artifacts of a run in the order of its story: their keys are numbered so."""
 

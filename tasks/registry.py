@@ -255,6 +255,11 @@ def seen_file(model: str, version: str) -> Path | None:
     return kept_file(model, version, SEEN)
 
 
+def verdict_file(model: str, version: str) -> Path | None:
+    """Return a local file with a version's verdict in JSON; None where it keeps none."""
+    return kept_file(model, version, VERDICT)
+
+
 def kept_file(model: str, version: str, name: str) -> Path | None:
     """Return a local file of those that lie beside a version's bundle; None where it keeps none.
 

@@ -1,11 +1,11 @@
 """Train: a network on its shards, kept as a candidate with its preprocessing.
 
 In: a contract and Shards. Out: a Candidate with `bundle/` (its intervals come from raw
-calibration rows), `seen.parquet`, `curves.json` and `layers.json`, and with `control/` where the
-contract asks for a control. Under cross-validation a network per fold, each in `folds/fold_<i>/`
-beside its control; `bundle/` is then the refit on all rows, or the folds' networks together, with
-intervals from the folds' errors on their test rows. Raises Diverged when the loss is no
-number, MissingPart where the device that is asked for is not there.
+calibration rows, its reference from train rows), `seen.parquet`, `curves.json` and `layers.json`,
+and with `control/` where the contract asks for a control. Under cross-validation a network per
+fold, each in `folds/fold_<i>/` beside its control; `bundle/` is then the refit on all rows, or the
+folds' networks together, with intervals from the folds' errors on their test rows. Raises Diverged
+when the loss is no number, MissingPart where the device that is asked for is not there.
 The Prefect flow that calls this stands in flows/train.py, since it runs in a process of its own.
 """
 
@@ -23,10 +23,12 @@ import pyarrow as pa
 
 from data_contracts.columns import Target
 from data_contracts.contract import Contract
+from data_contracts.monitoring import Monitoring
 from data_contracts.recipes.brought import brought_by
 from data_contracts.split import SPLITS
 from tasks.backends import backend
 from tasks.control import control_contract
+from tasks.histograms import reference
 from tasks.intervals import HeldBack, fit_intervals, fold_intervals, joined, residuals
 from tasks.learning.errors import Diverged
 from tasks.records import REFIT, Candidate, Fold, Shards
@@ -39,6 +41,7 @@ if TYPE_CHECKING:
     from tasks.learning.bundle import Member
     from tasks.learning.conformal import Conformal
     from tasks.learning.fitting import Curve
+    from tasks.learning.reference import Reference
 
 log = logging.getLogger("polycast")
 
@@ -62,7 +65,8 @@ def train_candidate(contract: Contract, shards: Shards, data: Path, folder: Path
     took = time.monotonic() - start
     published = [f for f in fits if f.fold.index == REFIT] or fits
     intervals = _intervals(contract, fits, _files(shards, data), folder)
-    save_bundle(Bundle([f.member for f in published], intervals), folder / "bundle")
+    found = _reference(contract, shards, [f.fold for f in published], data)
+    save_bundle(Bundle([f.member for f in published], intervals, found), folder / "bundle")
     _keep_curves([*published, *(f for f in fits if f not in published)], folder)
     _keep_layers(published, folder)
     candidate = Candidate(
@@ -99,6 +103,17 @@ def _intervals(
     for fit, own in zip(folds, fold_intervals(contract, found), strict=True):
         save_bundle(Bundle([fit.member], own), folder / "folds" / fit.fold.name / "bundle")
     return joined(contract, found)
+
+
+def _reference(contract: Contract, shards: Shards, folds: list[Fold], data: Path) -> "Reference":
+    """Return what the train rows look like of what is published."""
+    names = [fold.name for fold in folds]
+    types = shards.checked.snapshot.columns
+    return reference(contract, types, *_files(shards, data), names, _window(contract))
+
+
+def _window(contract: Contract) -> str:
+    return (contract.monitoring or Monitoring()).window
 
 
 def _seen_rows(contract: Contract, shards: Shards, data: Path) -> Iterator[pa.Table]:
@@ -198,7 +213,7 @@ def _teller(contract: Contract, shards: Shards, fold: Fold, whose: str) -> Any:
 
 def _reads(contract: Contract) -> Any:
     """The recipe and who brings it, how it is computed, what is asked of targets, the control,
-    and what makes rows and blocks of rows."""
+    what makes rows and blocks of rows, and how long the stretches of the reference are."""
     fields = {"output", "loss", "loss_level", "loss_weight", "group"}
     targets = {
         name: target.model_dump(mode="json", include=fields | _bounds(target))
@@ -211,7 +226,8 @@ def _reads(contract: Contract) -> Any:
     brought = brought_by(contract.recipe.architecture)
     control = contract.evaluation.control
     made = contract.model_dump(mode="json", include={"key", "time", "row_weight", "split"})
-    return [recipe, brought, training, targets, asked, keras, control, made]
+    window = _window(contract)
+    return [recipe, brought, training, targets, asked, keras, control, made, window]
 
 
 def _bounds(target: Target) -> set[str]:

@@ -21,6 +21,7 @@ COMMANDS = (
     "diff",
     "reproduce",
     "prune",
+    "monitor",
     "contracts",
     "show",
     "recipes",

@@ -17,7 +17,7 @@ from zoneinfo import ZoneInfo
 import pytest
 import yaml
 
-from flows.deploying import definitions
+from flows.deploying import definitions, watched
 from flows.guard import guarded
 from flows.server import free_port, wait_for
 from tests.walk import DATASET, polycast, surroundings, write_contract
@@ -125,6 +125,24 @@ def test_every_contract_has_a_deployment_and_training_has_one() -> None:
     assert names["flows.train.train", "gpu"]["work_pool"] == {"name": "gpu"}
 
 
+def test_a_contract_that_is_watched_says_when_and_whether_a_retrain_follows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monitor = "flows.monitor.monitor", DATASET
+
+    def schedules() -> Any:
+        [own] = [d for d in definitions()[0] if (d["entrypoint"], d["name"]) == monitor]
+        return own["schedules"]
+
+    write_contract(tmp_path, monitoring=NIGHTLY)
+    assert schedules() == [NIGHTLY]
+    assert watched() == [DATASET]
+    write_contract(tmp_path, monitoring={"retrain": False})
+    assert schedules() == []
+    assert watched() == []
+
+
 @pytest.mark.parametrize(("overlap", "strategy"), [("skip", "CANCEL_NEW"), ("wait", "ENQUEUE")])
 def test_the_contract_says_what_becomes_of_a_second_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, overlap: str, strategy: str
@@ -199,6 +217,23 @@ def test_deploying_again_adds_no_automation(team: Team) -> None:
     after = [a["name"] for a in team.api("automations/filter", {})]
     assert sorted(before) == sorted(after)
     assert len(set(after)) == len(after)
+
+
+def test_a_dataset_that_is_watched_has_an_automation_until_it_is_not(team: Team) -> None:
+    def retrained() -> list[str]:
+        found = team.api("automations/filter", {})
+        return [a["name"] for a in found if a["name"].endswith(f": {DATASET}")]
+
+    assert retrained() == []
+    usual = {"schedule": NIGHTLY, "tags": ["weather", "hourly"]}
+    try:
+        write_contract(team.folder, **usual, monitoring={"window": "7d"})
+        assert team.polycast("deploy").returncode == 0
+        assert retrained() == [f"polycast: retrain when drifted or decayed: {DATASET}"]
+    finally:
+        write_contract(team.folder, **usual)
+        assert team.polycast("deploy").returncode == 0
+    assert retrained() == []
 
 
 def test_what_is_printed_is_what_prefect_itself_deploys(team: Team, tmp_path: Path) -> None:

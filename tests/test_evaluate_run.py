@@ -22,6 +22,7 @@ from tasks.evaluate.opponent import Memory, as_recipe, meet
 from tasks.evaluate.scoring import evaluate_candidate
 from tasks.evaluate.tables import distribution_rows, slice_rows
 from tasks.learning.block_sums import BlockSums
+from tasks.learning.reference import read_reference
 from tasks.records import Candidate, Scores
 from tasks.registry import Version
 from tasks.seen import write_seen
@@ -90,6 +91,14 @@ def half_seen(made: Trained, tmp_path_factory: pytest.TempPathFactory) -> tuple[
         seen = ROWS.filter(pa.array(np.arange(600) % 2 == 0))
         champion = made.version(folder, then, seen)
         return evaluate_candidate(made.contract, made.candidate, champion, folder), folder
+
+
+def test_a_candidate_keeps_what_its_train_rows_looked_like(trained: Trained) -> None:
+    found = read_reference(trained.folder / "bundle")
+    assert found is not None
+    assert found.rows == trained.candidate.shards.folds[0].rows["train"]
+    assert {c.column for c in found.columns if c.target} == {"a", "b"}
+    assert {c.column for c in found.columns if not c.target} == {"x", "z", "place", "angle"}
 
 
 def test_a_champion_answers_no_row_that_it_has_seen(half_seen: tuple[Scores, Path]) -> None:

@@ -13,7 +13,8 @@ from tests.walk import surroundings
 ROOT = Path(__file__).parents[1]
 LAYERS = ("data_contracts", "tasks.learning", "tasks.backends", "tasks", "flows", "deployments")
 STAGES = (
-    "ingest", "validate", "preprocess", "train", "evaluate", "judge", "publish", "report", "predict"
+    "ingest", "validate", "preprocess", "train", "evaluate", "judge", "publish", "report",
+    "predict", "monitor",
 )  # fmt: skip
 
 
@@ -113,7 +114,8 @@ DEAR = {"tensorflow", "keras", "jax", "mlflow", "great_expectations", "sklearn",
 
 
 def test_the_flows_import_no_dear_library_until_a_stage_needs_it() -> None:
-    code = "import sys, flows.retrain, flows.train, flows.predict, flows.cli; print(*sys.modules)"
+    modules = "flows.retrain, flows.train, flows.predict, flows.monitor, flows.cli"
+    code = f"import sys, {modules}; print(*sys.modules)"
     done = subprocess.run(
         [sys.executable, "-c", code], env=surroundings({}), capture_output=True, text=True
     )

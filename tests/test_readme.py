@@ -14,6 +14,7 @@ import yaml
 
 from data_contracts.gate import Rule
 from data_contracts.loading import load_contract
+from data_contracts.monitoring import DriftLimits, Monitoring
 from data_contracts.recipes import ARCHITECTURES
 from data_contracts.recipes.brought import name_of
 from tests.walk import polycast, readme, surroundings
@@ -90,6 +91,16 @@ def test_the_gate_block_and_each_rule_of_its_table_fit_the_example_contract(tmp_
     for rule in shown:
         file.write_text(f"{presents}gate: {{rules: [{rule}]}}\n", "utf-8")
         assert len(load_contract(str(file)).gate.rules) == 1
+
+
+def test_the_monitoring_block_fits_the_example_contract(tmp_path: Path) -> None:
+    file = tmp_path / "data_contracts" / "plant.yaml"
+    file.parent.mkdir()
+    file.write_text(f"{readme('contract')}\n{readme('monitoring')}\n", "utf-8")
+    watched = load_contract(str(file)).monitoring
+    assert watched is not None
+    assert watched.drift == DriftLimits()  # the limits that it shows are the defaults
+    assert watched.decay == Monitoring().decay
 
 
 def test_the_table_of_architectures_names_each_of_them() -> None:

@@ -2,8 +2,9 @@
 
 `bundle.json` names the members; each member's folder holds `network.keras`,
 `preprocessing.json` and `answer.json`. `conformal.json` holds the intervals of what the members
-say together, where there were calibration rows. Nothing in it is pickled, and networks load in
-Keras' safe mode.
+say together, where there were calibration rows; `reference.json` what the train rows looked like,
+to see later how far others have moved. Nothing in it is pickled, and networks load in Keras' safe
+mode.
 """
 
 import json
@@ -23,6 +24,8 @@ from tasks.learning.limits import Limits
 from tasks.learning.networks import architecture
 from tasks.learning.predictions import Answer, Predictions, combine, stacked
 from tasks.learning.preprocessing import Preprocessing
+from tasks.learning.reference import FILE as REFERENCE
+from tasks.learning.reference import Reference, read_reference
 
 FORMAT = 2
 INNER_DRAWS = 128
@@ -140,6 +143,8 @@ class Bundle:
     members: Sequence[Member]
     conformal: Conformal | None = None
     """The intervals around what the members say together; None where none were fitted."""
+    reference: Reference | None = None
+    """What the train rows looked like; None where nobody looked."""
 
     @property
     def targets(self) -> tuple[str, ...]:
@@ -182,6 +187,8 @@ def save_bundle(bundle: Bundle, folder: Path) -> None:
         (place / "answer.json").write_text(json.dumps(answer, indent=1), "utf-8")
     if bundle.conformal is not None:
         (folder / "conformal.json").write_text(bundle.conformal.to_json(), "utf-8")
+    if bundle.reference is not None:
+        (folder / REFERENCE).write_text(bundle.reference.to_json(), "utf-8")
     content = {"format": FORMAT, "members": len(bundle.members), "targets": bundle.targets}
     (folder / "bundle.json").write_text(json.dumps(content, indent=1), "utf-8")
 
@@ -194,7 +201,7 @@ def load_bundle(folder: Path) -> Bundle:
     members = [_load_member(folder / f"member_{i}") for i in range(content["members"])]
     file = folder / "conformal.json"
     fitted = Conformal.from_json(file.read_text("utf-8")) if file.exists() else None
-    return Bundle(members, fitted)
+    return Bundle(members, fitted, read_reference(folder))
 
 
 def _load_member(place: Path) -> Member:

@@ -1,7 +1,8 @@
 """Report: the run folder, with one HTML page for people and one manifest to repeat the run by.
 
 In: a contract and a Publication. Out: a Run with `report.html`, `run.json`, `contract.json` and
-`drift.json` (how far the test rows have moved from the train rows, by column). The folder is
+`drift.json` (how far the test rows have moved from the train rows, by column: from the champion's
+where it keeps histograms of them). The folder is
 whole when its manifest is there, and is never edited afterwards.
 """
 
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from data_contracts.contract import Contract
+from tasks.champion_drift import champion_drift
 from tasks.drift import Drift, drift
 from tasks.environment import environment
 from tasks.orchestration import markdown, stage_task, table
@@ -38,7 +40,7 @@ def write_run(contract: Contract, publication: Publication, run_id: str, folder:
     scores = storage.fetch(records["evaluate"].place)
     candidate = storage.fetch(records["train"].place)
     ended = datetime.now(UTC)
-    moved = _drift(contract, storage, publication)
+    moved, champion = _drift(contract, storage, publication)
     sources = ReportSources(
         predictions=scores / "predictions.parquet",
         curves=candidate / "curves.json",
@@ -46,6 +48,7 @@ def write_run(contract: Contract, publication: Publication, run_id: str, folder:
         slices=_where_it_is(scores / "slices.parquet"),
         importance=_where_it_is(scores / "importance.json"),
         drift=moved,
+        drift_from=f"the rows that version {champion} was trained on" if champion else "",
         versions=versions["packages"],
         run_id=run_id,
         ended=ended,
@@ -106,10 +109,19 @@ def reproduce(storage: Storage, folder: Path) -> str:
     return f"polycast retrain {shlex.quote(file)}"
 
 
-def _drift(contract: Contract, storage: Storage, publication: Publication) -> list[Drift]:
-    shards = publication.verdict.scores.candidate.shards
+def _drift(
+    contract: Contract, storage: Storage, publication: Publication
+) -> tuple[list[Drift], str | None]:
+    """Return the drift from the champion's train rows, and its number; from the candidate's own
+    where there is no champion, or it keeps no histograms."""
+    scores = publication.verdict.scores
+    shards = scores.candidate.shards
     rows = storage.fetch(shards.checked.snapshot.place) / "rows.parquet"
-    return drift(contract, shards, rows, storage.fetch(shards.place) / "splits.parquet")
+    splits = storage.fetch(shards.place) / "splits.parquet"
+    found = champion_drift(contract, shards, rows, splits, scores.champion)
+    if found is not None:
+        return found, scores.champion
+    return drift(contract, shards, rows, splits), None
 
 
 def _where_it_is(file: Path) -> Path | None:
@@ -143,7 +155,7 @@ def show_tables(contract: Contract, publication: Publication, run: Run) -> None:
     content = (storage.fetch(run.place) / "drift.json").read_text("utf-8")
     moved = drift_rows([Drift(**d) for d in json.loads(content)])
     if moved:
-        table(contract.dataset, "drift", moved, "How far the test rows moved from the train rows")
+        table(contract.dataset, "drift", moved, "How far the test rows moved from train rows")
 
 
 @stage_task

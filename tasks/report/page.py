@@ -141,6 +141,7 @@ def _parts(contract: Contract, publication: Publication, sources: ReportSources)
         "worst": worst(contract, scores, sources.slices),
         "importance": importance(table, sources.importance),
         "drift": drift_table(sources.drift),
+        "drift_from": sources.drift_from or "the train rows",
     }
 
 

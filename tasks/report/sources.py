@@ -30,6 +30,8 @@ class ReportSources:
     the RMSE."""
     drift: Sequence[Drift] = ()
     """How far the test rows have moved from the train rows, worst first."""
+    drift_from: str = ""
+    """What they have moved from, where that is not the candidate's train rows."""
     seconds: dict[str, float] = field(default_factory=dict)
     """How long each stage's work took when it was done."""
     links: dict[str, str] = field(default_factory=dict)
