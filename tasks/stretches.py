@@ -63,21 +63,34 @@ class Rows:
         self, stretch: Stretch, wanted: Sequence[int], columns: Sequence[str]
     ) -> Iterator[tuple[pa.Table, Codes, NDArray[np.int64]]]:
         """Yield rows of a stretch whose split is wanted, with their codes (n,) and places in it."""
-        if not np.isin(self.codes[stretch.start : stretch.stop], wanted).any():
-            return
         names, place = list(dict.fromkeys(["_row", *columns])), stretch.start
+        if not _among(self.codes[place : stretch.stop], wanted).any():
+            return
         with pq.ParquetFile(self.file) as file:
-            for batch in file.iter_batches(BLOCK_ROWS, stretch.groups, names, use_threads=False):
-                # A name with a dot may bring more columns along.
-                block = pa.Table.from_batches([batch]).select(names)
+            for batch in _batches(file, stretch, names):
                 codes = self.codes[place : place + len(batch)]
-                own = np.isin(codes, wanted)
+                own = _among(codes, wanted)
                 places = np.flatnonzero(own) + (place - stretch.start)
                 place += len(batch)
                 if own.all():
-                    yield block, codes, places
+                    yield batch, codes, places
                 elif own.any():
-                    yield block.filter(pa.array(own)), codes[own], places
+                    yield batch.filter(pa.array(own)), codes[own], places
+
+
+def _batches(file: pq.ParquetFile, stretch: Stretch, names: list[str]) -> Iterator[pa.Table]:
+    for group in stretch.groups:
+        # Half as dear as by `iter_batches`. A name with a dot may bring more columns along.
+        whole = file.read_row_group(group, names, use_threads=False).select(names)
+        for start in range(0, len(whole), BLOCK_ROWS):
+            yield whole.slice(start, BLOCK_ROWS)
+
+
+def _among(codes: Codes, wanted: Sequence[int]) -> NDArray[np.bool_]:
+    own = np.zeros(codes.size, np.bool_)
+    for code in wanted:
+        own |= codes == code
+    return own
 
 
 @dataclass(frozen=True)
@@ -113,17 +126,20 @@ def write_stretch(job: Pass, index: int) -> None:
     preprocessing = job.preprocessing
     if preprocessing is None:
         raise ValueError("shards need fitted numbers")
-    rows, whole = job.rows, len(job.rows.stretches) == 1
+    rows, one = job.rows, len(job.rows.stretches) == 1
     names = [*fit_columns(job.contract), *filter(None, [job.contract.row_weight])]
     before = _before(job, index)
-    parts = Parts(job.folder, shard_schema(preprocessing), None if whole else index)
+    parts = Parts(job.folder, shard_schema(preprocessing), None if one else index)
     try:
         for block, codes, places in rows.blocks(rows.stretches[index], range(len(SPLITS)), names):
             own = {c: values[places] for c, values in before.items()}
             columns = to_columns(job.contract, preprocessing, block, own)
             for code in np.unique(codes):
                 chosen = codes == code
-                parts.add(int(code), columns if chosen.all() else columns[:, chosen])
+                # By places: a mask would leave the rows' numbers scattered in memory.
+                own_places = np.flatnonzero(chosen)
+                whole = own_places.size == chosen.size
+                parts.add(int(code), columns if whole else columns.take(own_places, axis=1))
     finally:
         parts.close()
 

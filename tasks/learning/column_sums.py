@@ -130,10 +130,9 @@ class Sums:
         apart = known - mean
         # No dot product: its order of adding depends on how many threads there are.
         squares = float(np.multiply(apart, apart, out=apart).sum())
-        sketch = Sketch.of(known)
-        # A sketch of a block has its middles, and not its ends.
-        ends = float(known.min()), float(known.max())
-        return cls(values.size, known.size, infinite, mean, squares, ends, ((0, sketch),))
+        ordered = np.sort(known)
+        ends, sketches = (float(ordered[0]), float(ordered[-1])), ((0, Sketch.of(ordered)),)
+        return cls(values.size, known.size, infinite, mean, squares, ends, sketches)
 
     def merged(self, after: "Sums") -> "Sums":
         """Return the sums of both (Chan, Golub & LeVeque 1983); `after` are of later blocks."""

@@ -70,13 +70,16 @@ class Preprocessing:
         # Column by column in memory as they come, then once across: that is half the time.
         return np.ascontiguousarray(self.encode_columns(rows).T)
 
-    def encode_columns(self, rows: Any, before: Mapping[str, Float] | None = None) -> Input:
+    def encode_columns(
+        self, rows: Any, before: Mapping[str, Float] | None = None, out: Input | None = None
+    ) -> Input:
         """Return the network's inputs by column, float32 (inputs, n), as `encode` does by row.
 
-        `before` holds, by column, what stands in for its missing values (n,).
+        `before` holds, by column, what stands in for its missing values (n,). `out` is filled
+        where it is given.
         """
         table = as_table(rows, self.columns)
-        whole = np.empty((len(self.inputs), len(table)), np.float32)
+        whole = np.empty((len(self.inputs), len(table)), np.float32) if out is None else out
         start = 0
         for encoder in self.encoders:
             part = _encoded(encoder, table, before or {}).T
@@ -88,10 +91,11 @@ class Preprocessing:
         """Return scaled targets, float32 (n, targets), NaN where missing."""
         return np.ascontiguousarray(self.scale_columns(rows).T)
 
-    def scale_columns(self, rows: Any) -> NDArray[np.float32]:
-        """Return scaled targets by column, float32 (targets, n), NaN where missing."""
+    def scale_columns(self, rows: Any, out: Input | None = None) -> NDArray[np.float32]:
+        """Return scaled targets by column, float32 (targets, n), NaN where missing; into `out`
+        where it is given."""
         table = as_table(rows, (*self.targets, *self.columns))
-        whole = np.empty((len(self.scalers), len(table)), np.float32)
+        whole = np.empty((len(self.scalers), len(table)), np.float32) if out is None else out
         for place, scaler in enumerate(self.scalers):
             values = numbers(table, scaler.column)
             whole[place] = scaler.apply(values, _present(table, scaler))

@@ -54,11 +54,13 @@ def to_columns(
     `before` holds, by column, what stands in for missing values (n,), where a feature is filled
     from the rows before.
     """
-    weight = np.ones(len(rows))
+    inputs, targets = len(preprocessing.inputs), len(preprocessing.targets)
+    whole = np.ones((inputs + targets + 1, len(rows)), np.float32)
+    preprocessing.encode_columns(rows, before, whole[:inputs])
+    preprocessing.scale_columns(rows, whole[inputs:-1])
     if contract.row_weight:
-        weight = numbers(rows, contract.row_weight)
-    inputs, targets = preprocessing.encode_columns(rows, before), preprocessing.scale_columns(rows)
-    return np.concatenate([inputs, targets, weight[np.newaxis].astype(np.float32)])
+        whole[-1] = numbers(rows, contract.row_weight)
+    return whole
 
 
 def to_shard(columns: NDArray[np.float32], schema: pa.Schema) -> pa.Table:

@@ -31,9 +31,8 @@ class Sketch:
     weights: Float
 
     @classmethod
-    def of(cls, values: Float) -> "Sketch":
-        """Return the sketch of finite values (n,), in any order."""
-        ordered = np.sort(values)
+    def of(cls, ordered: Float) -> "Sketch":
+        """Return the sketch of ascending finite values (n,)."""
         if ordered.size <= KNOTS:
             return cls(ordered, np.ones(ordered.size))
         # The middle of stretch i of KNOTS; whole numbers, so that no rounding moves it.
