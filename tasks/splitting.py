@@ -1,13 +1,22 @@
 """Divide rows into train, validation, calibration and test, in SQL over the snapshot.
 
 Random and group splits hash the key or the group, so that a row keeps its split from snapshot
-to snapshot.
+to snapshot. In strata, few rows change theirs.
 """
 
 from typing import Any
 
 from data_contracts.contract import Contract
-from data_contracts.split import SPLITS, ColumnSplit, GroupSplit, RandomSplit, TimeSplit, seconds
+from data_contracts.split import (
+    SPLITS,
+    BlockedSplit,
+    ColumnSplit,
+    GroupSplit,
+    RandomSplit,
+    StratifiedSplit,
+    TimeSplit,
+    seconds,
+)
 from tasks.database import literal, quoted
 from tasks.errors import DataError
 from tasks.records import REFIT, fold_name
@@ -23,6 +32,10 @@ def split_sql(contract: Contract, table: str) -> str:
     match split:
         case TimeSplit():
             return _by_time(split, quoted(contract.time or ""), table)
+        case BlockedSplit():
+            return _by_blocks(split, quoted(contract.time or ""), table)
+        case StratifiedSplit():
+            return _by_strata(split, contract.key, table)
         case RandomSplit():
             return _by_hash(split.shares, split.seed, contract.key, table)
         case GroupSplit():
@@ -63,6 +76,44 @@ def _by_time(split: TimeSplit, time: str, table: str) -> str:
         f"(SELECT _row, {moment} AS place FROM {table}), "
         f"(SELECT quantile_disc({moment}, [{cuts}]) AS cuts FROM {table})"
     )
+
+
+def _by_blocks(split: BlockedSplit, time: str, table: str) -> str:
+    """Cut into blocks of as many rows, and leave out what is soon after a cut between splits.
+
+    Rows of one moment share a block. Between two rows of different splits there is such a cut, and
+    the later one is further from it than the gap.
+    """
+    dealt, gap = split.dealt, seconds(split.gap)
+    cuts = ", ".join(repr(i / split.blocks) for i in range(1, split.blocks))
+    moment = f"(epoch_us({time}) / 1e6)"
+    changes = [i for i in range(1, split.blocks) if dealt[i] != dealt[i - 1]]
+    late = " OR ".join(f"(place > cuts[{i}] AND place <= cuts[{i}] + {gap})" for i in changes)
+    ordered = " ".join(
+        f"WHEN place <= cuts[{i}] THEN {literal(name)}" for i, name in enumerate(dealt[:-1], 1)
+    )
+    label = f"CASE WHEN {gap} > 0 AND ({late}) THEN 'gap' {ordered} ELSE {literal(dealt[-1])} END"
+    return (
+        f"SELECT _row, {label} AS split FROM "
+        f"(SELECT _row, {moment} AS place FROM {table}), "
+        f"(SELECT quantile_disc({moment}, [{cuts}]) AS cuts FROM {table})"
+    )
+
+
+def _by_strata(split: StratifiedSplit, key: tuple[str, ...], table: str) -> str:
+    """Cut each stratum of a target, in the order of the key's hash, where the shares fall."""
+    value = f"CASE WHEN isfinite({quoted(split.target)}::DOUBLE) THEN {quoted(split.target)} END"
+    hashed = f"SELECT _row, {value} AS value, {hash_sql(str(split.seed), key)} AS hash FROM {table}"
+    stratum = (
+        f"CASE WHEN value IS NOT NULL THEN ntile({split.strata}) OVER "
+        "(PARTITION BY value IS NULL ORDER BY value, hash, _row) ELSE 0 END"
+    )
+    placed = (
+        "SELECT _row, (row_number() OVER (PARTITION BY stratum ORDER BY hash, _row) - 0.5) / "
+        f"count(*) OVER (PARTITION BY stratum) AS place "
+        f"FROM (SELECT *, {stratum} AS stratum FROM ({hashed}))"
+    )
+    return f"SELECT _row, {_cases('place', _cuts(split.shares))} AS split FROM ({placed})"
 
 
 def _cuts(shares: tuple[float, ...]) -> list[float]:
