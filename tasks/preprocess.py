@@ -5,6 +5,7 @@ file a split (of many rows, a folder of files), with float32 columns `x/<input>`
 (scaled, null where missing) and `weight`; and the same for the refit that cross-validation may
 publish. Raises DataError where a split has too few rows, and Unsuitable where a target's output or
 transform cannot take its train values.
+A column that holds targets from beyond the split's gap is a DataError too.
 
 The rows are read twice, once for the numbers that are fitted and once for the shards, in stretches
 that all processors share: memory does not grow with the rows. Up to EXACT_CELLS, the train rows
@@ -18,11 +19,12 @@ import pyarrow.parquet as pq
 
 from data_contracts.contract import Contract
 from data_contracts.split import SPLITS
-from tasks.database import connect, literal
+from tasks.database import columns, connect, literal
 from tasks.division import Codes, read_codes, table_codes, write_splits
 from tasks.errors import DataError
 from tasks.folding import divide
 from tasks.forward_fill import write_before
+from tasks.leaks import SAMPLE_ROWS, check_leaks, sampled_columns
 from tasks.learning.fit_preprocessing import fit, infinite_columns
 from tasks.learning.preprocessing import Preprocessing
 from tasks.learning.shards import shard_schema
@@ -63,6 +65,7 @@ def write_shards(
             f"CREATE VIEW kept AS SELECT * FROM read_parquet({literal(str(rows))}) "
             f"WHERE _row NOT IN (SELECT _row FROM read_parquet({literal(str(quarantine))}))"
         )
+        _check_leaks(contract, database)
         divisions = _divide(contract, database, rows, folder / "splits.parquet")
         spans = [(s.start, s.stop) for s in Rows(rows, divisions[0][0]).stretches]
         filled = write_before(contract, database, spans, before)
@@ -75,6 +78,13 @@ def write_shards(
     refit = next((fold for fold in made if fold.index == REFIT), None)
     targets = tuple(contract.target_columns)
     return Shards(checked=checked, folds=folds, refit=refit, targets=targets)
+
+
+def _check_leaks(contract: Contract, database: Any) -> None:
+    names = sampled_columns(contract)
+    if names:
+        query = f"SELECT {columns(names)} FROM kept WHERE _row < {SAMPLE_ROWS}"
+        check_leaks(contract, database.sql(query).to_arrow_table())
 
 
 def _divide(contract: Contract, database: Any, rows: Path, file: Path) -> dict[int, Division]:
