@@ -135,11 +135,7 @@ def write_stretch(job: Pass, index: int) -> None:
             own = {c: values[places] for c, values in before.items()}
             columns = to_columns(job.contract, preprocessing, block, own)
             for code in np.unique(codes):
-                chosen = codes == code
-                # By places: a mask would leave the rows' numbers scattered in memory.
-                own_places = np.flatnonzero(chosen)
-                whole = own_places.size == chosen.size
-                parts.add(int(code), columns if whole else columns.take(own_places, axis=1))
+                parts.add(int(code), columns, np.flatnonzero(codes == code))
     finally:
         parts.close()
 
@@ -165,20 +161,31 @@ class Parts:
     def __init__(self, folder: Path, schema: pa.Schema, index: int | None) -> None:
         """`index` names a stretch's part of a shard; None for a shard in one file."""
         self.folder, self.schema, self.index = folder, schema, index
-        self.waiting: dict[int, list[Float32]] = {}
+        self.waiting: dict[int, Float32] = {}
+        """By split, room for a row group: taken once, since new memory is dear."""
+        self.filled: dict[int, int] = {}
         self.writers: dict[int, Any] = {}
 
-    def add(self, code: int, columns: Float32) -> None:
-        """Add rows (columns, n) to a split; they are written when they fill a row group."""
-        waiting = self.waiting.setdefault(code, [])
-        waiting.append(columns)
-        if sum(part.shape[1] for part in waiting) >= BLOCK_ROWS:
-            self._write(code)
+    def add(self, code: int, columns: Float32, places: NDArray[np.int64]) -> None:
+        """Add rows, `places` (n,) of (columns, rows), to a split; full row groups are written."""
+        if code not in self.waiting:
+            self.waiting[code] = np.empty((len(columns), BLOCK_ROWS), np.float32)
+            self.filled[code] = 0
+        start = 0
+        while start < places.size:
+            have = self.filled[code]
+            part = places[start : start + BLOCK_ROWS - have]
+            for row, room in zip(columns, self.waiting[code], strict=True):
+                np.take(row, part, out=room[have : have + part.size], mode="clip")
+            self.filled[code] += part.size
+            start += part.size
+            if self.filled[code] == BLOCK_ROWS:
+                self._write(code)
 
     def close(self) -> None:
         """Write what waits, and end the files."""
         try:
-            for code in [c for c, waiting in self.waiting.items() if waiting]:
+            for code in [c for c, rows in self.filled.items() if rows]:
                 self._write(code)
         finally:
             for writer in self.writers.values():
@@ -187,10 +194,8 @@ class Parts:
     def _write(self, code: int) -> None:
         if code not in self.writers:
             self.writers[code] = shard_writer(self._file(SPLITS[code]), self.schema)
-        waiting = self.waiting[code]
-        whole = waiting[0] if len(waiting) == 1 else np.concatenate(waiting, axis=1)
-        self.writers[code].write_table(to_shard(whole, self.schema))
-        waiting.clear()
+        rows, self.filled[code] = self.filled[code], 0
+        self.writers[code].write_table(to_shard(self.waiting[code][:, :rows], self.schema))
 
     def _file(self, split: str) -> Path:
         place = self.folder / f"{split}.parquet"
