@@ -3,14 +3,14 @@
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from data_contracts.columns import expand, vector_name
+from data_contracts.columns import NumericFeature, expand, vector_name
 from data_contracts.constraint_agreement import constraint_disagreements
 from data_contracts.format_agreement import format_disagreements
 from data_contracts.gate_agreement import gate_disagreements
 from data_contracts.learning_agreement import learning_disagreements
 from data_contracts.section import Refusal, did_you_mean
 from data_contracts.source import iso
-from data_contracts.split import ColumnSplit, TimeSplit
+from data_contracts.split import BlockedSplit, ColumnSplit, StratifiedSplit, TimeSplit
 
 if TYPE_CHECKING:
     from data_contracts.contract import Contract
@@ -24,6 +24,7 @@ def disagreements(contract: "Contract") -> Iterator[Refusal]:
     yield from _key(contract)
     yield from _time(contract)
     yield from _timely(contract)
+    yield from _stratified(contract)
     yield from _features(contract)
     yield from _targets(contract)
     yield from _target_groups(contract)
@@ -42,7 +43,8 @@ def _key(contract: "Contract") -> Iterator[Refusal]:
 
 
 def _time(contract: "Contract") -> Iterator[Refusal]:
-    if isinstance(contract.split, TimeSplit) and contract.time is None:
+    timed = isinstance(contract.split, TimeSplit | BlockedSplit)
+    if timed and contract.time is None:
         yield Refusal(("time",), "a column, since the split is by time", None)
     elif contract.source.as_of is not None and contract.time is None:
         expected = "nothing, since the contract names no time column"
@@ -63,6 +65,19 @@ def _features(contract: "Contract") -> Iterator[Refusal]:
         for column in sorted(seen.intersection(expand(name))):
             yield Refusal(("features", name), "columns that no other feature names", column)
         seen.update(expand(name))
+        feature = contract.features[name]
+        filled = isinstance(feature, NumericFeature) and feature.impute == "forward_fill"
+        if filled and contract.time is None:
+            expected = "another way, since the contract names no time column"
+            yield Refusal(("features", name, "impute"), expected, "forward_fill")
+
+
+def _stratified(contract: "Contract") -> Iterator[Refusal]:
+    split, known = contract.split, list(contract.target_columns)
+    if isinstance(split, StratifiedSplit) and split.target not in known:
+        expected = f"one of the targets: {', '.join(known[:10])}"
+        hint = did_you_mean(split.target, known)
+        yield Refusal(("split", "target"), expected, split.target, hint)
 
 
 def _targets(contract: "Contract") -> Iterator[Refusal]:
@@ -118,8 +133,9 @@ def _folds(contract: "Contract") -> Iterator[Refusal]:
         if evaluation.publish != "refit":
             expected = "refit, since evaluation.folds is not set"
             yield Refusal(("evaluation", "publish"), expected, evaluation.publish, hint)
-    elif isinstance(split, ColumnSplit):
-        expected = "nothing, since the split is by column: each row has one split, and no folds"
+    elif isinstance(split, ColumnSplit | BlockedSplit | StratifiedSplit):
+        how = "by column" if isinstance(split, ColumnSplit) else split.kind
+        expected = f"nothing, since the split is {how}: each row has one split, and no folds"
         hint = "choose split.kind random, group or time, or remove folds"
         yield Refusal(("evaluation", "folds"), expected, evaluation.folds, hint)
     elif isinstance(split, TimeSplit) and evaluation.repeats != 1:

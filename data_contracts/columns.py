@@ -3,7 +3,7 @@
 import re
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, field_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from data_contracts.annotations import ChosenBy
 from data_contracts.section import Column, Items, Section, refused
@@ -63,12 +63,34 @@ class _Measured(Section):
         return bounds
 
 
+Scaling = Literal["standard", "robust", "minmax", "quantile", "smooth_clip"]
+Impute = Literal["median", "mean", "constant", "forward_fill"]
+
+
 class NumericFeature(_Measured):
-    """A number. Missing values take the train median and are marked by an indicator input."""
+    """A number. Missing values are imputed, and are marked by an indicator input where train rows
+    have any; infinite ones count as missing."""
 
     kind: Literal["numeric"] = "numeric"
-    scaling: Literal["standard", "robust"] = "standard"
-    """standard: mean 0, deviation 1. robust: median 0, quartile range 1."""
+    scaling: Scaling = "standard"
+    """standard: mean 0, deviation 1. robust: median 0, quartile range 1. minmax: the train rows
+    lie from 0 to 1. quantile: each value's place among the train rows, as a normal number.
+    smooth_clip: as robust, then bent so that no value is beyond -3 or 3."""
+    impute: Impute = "median"
+    """What a missing value takes. median, mean: of the train rows. constant: `fill`. forward_fill:
+    the last value before it in time among the rows that share the rest of the key, in the rows
+    that are learned from; a row to predict stands by itself, and takes the train median, as do
+    rows with no value before them."""
+    fill: float | None = None
+    """The number that `impute: constant` fills in, in the column's unit."""
+
+    @model_validator(mode="after")
+    def _filled(self) -> "NumericFeature":
+        if self.impute == "constant" and self.fill is None:
+            raise refused("fill: NUMBER beside impute: constant", None)
+        if self.impute != "constant" and self.fill is not None:
+            raise refused("no fill, or impute: constant", self.fill)
+        return self
 
 
 class CyclicFeature(_Measured):
@@ -85,6 +107,8 @@ class CategoricalFeature(Section):
     kind: Literal["categorical"]
     description: str = ""
     """What the column holds, in a few words."""
+    rare: int | None = Field(default=None, ge=2)
+    """Labels that fewer train rows hold share one input, beside that of labels never seen."""
 
 
 class TimestampFeature(Section):

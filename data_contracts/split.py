@@ -57,6 +57,36 @@ class TimeSplit(_Shares):
     """Rows this soon after a cut are left out, so that no lag or lead reaches across it."""
 
 
+class BlockedSplit(_Shares):
+    """In order of time: stretches of as many rows each are dealt to the splits in turn, so that
+    each split sees all seasons."""
+
+    kind: Literal["blocked"]
+    blocks: int = Field(default=20, ge=4, le=1000)
+    """How many stretches there are. The shares are met to one of them."""
+    gap: Duration = "0s"
+    """Rows this soon after a cut between two splits are left out."""
+
+    @model_validator(mode="after")
+    def _enough(self) -> "BlockedSplit":
+        dealt = set(self.dealt)
+        short = [s for s, n in zip(SPLITS, self.shares, strict=True) if n and s not in dealt]
+        if short:
+            raise refused(f"more blocks, so that {' and '.join(short)} gets one", self.blocks)
+        return self
+
+    @property
+    def dealt(self) -> tuple[str, ...]:
+        """The split of each block: always the one that is owed the most so far."""
+        had, found = [0] * len(SPLITS), []
+        for i in range(self.blocks):
+            owed = [share * (i + 1) - n for share, n in zip(self.shares, had, strict=True)]
+            place = owed.index(max(owed))
+            had[place] += 1
+            found.append(SPLITS[place])
+        return tuple(found)
+
+
 class RandomSplit(_Shares):
     """By the hash of the key: a row keeps its split from snapshot to snapshot."""
 
@@ -75,6 +105,19 @@ class GroupSplit(_Shares):
     """Another seed gives another division."""
 
 
+class StratifiedSplit(_Shares):
+    """By the hash of the key within strata of a target: each split has its share of small and
+    great values, and of missing ones."""
+
+    kind: Literal["stratified"]
+    target: Column
+    """The target column whose values make the strata."""
+    strata: int = Field(default=10, ge=2, le=100)
+    """How many strata of as many rows each there are, beside that of missing values."""
+    seed: int = 0
+    """Another seed gives another division."""
+
+
 class ColumnSplit(Section):
     """As a column says: its values are train, validation, calibration and test."""
 
@@ -82,4 +125,7 @@ class ColumnSplit(Section):
     column: Column
 
 
-Split = Annotated[TimeSplit | RandomSplit | GroupSplit | ColumnSplit, ChosenBy("kind")]
+Split = Annotated[
+    TimeSplit | BlockedSplit | RandomSplit | StratifiedSplit | GroupSplit | ColumnSplit,
+    ChosenBy("kind"),
+]

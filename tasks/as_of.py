@@ -18,7 +18,7 @@ from datetime import UTC, datetime, timedelta
 
 from data_contracts.contract import Contract
 from data_contracts.source import iso
-from data_contracts.split import TimeSplit, seconds
+from data_contracts.split import BlockedSplit, TimeSplit, seconds
 from tasks.database import quoted
 from tasks.errors import DataError
 
@@ -49,7 +49,7 @@ def last_moment(contract: Contract, source: Types) -> datetime | None:
     as_of = contract.source.as_of
     if as_of is None or _exact(contract, source):
         return as_of
-    gap = seconds(contract.split.gap) if isinstance(contract.split, TimeSplit) else 0
+    gap = seconds(contract.split.gap) if isinstance(contract.split, TimeSplit | BlockedSplit) else 0
     try:
         return as_of - timedelta(seconds=gap)
     except OverflowError:

@@ -16,7 +16,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from data_contracts.contract import Contract
-from data_contracts.split import ColumnSplit, GroupSplit, RandomSplit, TimeSplit, seconds
+from data_contracts.split import GroupSplit, RandomSplit, TimeSplit, seconds
 from tasks.database import quoted
 from tasks.records import REFIT, fold_name
 from tasks.splitting import hash_sql
@@ -39,8 +39,8 @@ def divide(contract: Contract, database: "duckdb.DuckDBPyConnection", table: str
             rows, folds, refit = _in_time(contract, split, database, table)
         case RandomSplit() | GroupSplit():
             rows, folds, refit = _by_hash(contract, split, database, table)
-        case ColumnSplit():
-            raise ValueError("a column says one split, and no folds")
+        case _:
+            raise ValueError(f"a split of kind {split.kind} has no folds")
     named = {fold_name(i): labels for i, labels in enumerate(folds)}
     if contract.evaluation.publish == "refit":
         named[fold_name(REFIT)] = refit

@@ -13,7 +13,7 @@ import numpy as np
 from data_contracts.contract import Contract
 from tasks.database import connect, literal, quoted
 from tasks.learning.reference import MOST_LABELS, QUANTILES, Histogram, Reference
-from tasks.stretches import counted, in_bins, label, number, with_usual
+from tasks.usual import counted, in_bins, label, number, with_usual
 
 if TYPE_CHECKING:
     import duckdb

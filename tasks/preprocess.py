@@ -1,34 +1,55 @@
 """Preprocess: divide the rows, fit scalers and encoders on train rows alone, write the shards.
 
 In: a contract and the Checked rows. Out: Shards, per fold `preprocessing.json` and one Parquet
-file a split, with float32 columns `x/<input>`, `y/<target>` (scaled, null where missing) and
-`weight`; and the same for the refit that cross-validation may publish. Raises DataError where a
-split has too few rows, and Unsuitable where a target's output or transform cannot take its train
-values.
+file a split (of many rows, a folder of files), with float32 columns `x/<input>`, `y/<target>`
+(scaled, null where missing) and `weight`; and the same for the refit that cross-validation may
+publish. Raises DataError where a split has too few rows, and Unsuitable where a target's output or
+transform cannot take its train values.
+A column that holds targets from beyond the split's gap is a DataError too.
+
+The rows are read twice, once for the numbers that are fitted and once for the shards, in stretches
+that all processors share: memory does not grow with the rows. Up to EXACT_CELLS, the train rows
+are held in memory and their quantiles are exact; beyond, they come from a sketch.
 """
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
 import pyarrow.parquet as pq
 
 from data_contracts.contract import Contract
 from data_contracts.split import SPLITS
 from tasks.database import columns, connect, literal
+from tasks.division import Codes, read_codes, table_codes, write_splits
 from tasks.errors import DataError
 from tasks.folding import divide
-from tasks.learning.fit_preprocessing import fit_preprocessing
+from tasks.forward_fill import write_before
+from tasks.leaks import SAMPLE_ROWS, check_leaks, sampled_columns
+from tasks.learning.fit_preprocessing import fit, infinite_columns
 from tasks.learning.preprocessing import Preprocessing
-from tasks.learning.shards import shard_schema, to_arrays, to_shard
+from tasks.learning.shards import shard_schema
+from tasks.learning.train_sums import Train, TrainRows, merged
 from tasks.orchestration import stage_task, table
 from tasks.records import REFIT, Checked, Fold, Shards, fold_name
 from tasks.splitting import check_counts, split_sql
+from tasks.spread import spread
 from tasks.stage import Stage
 from tasks.storage import root_storage
+from tasks.stretches import (
+    Pass,
+    Rows,
+    fit_columns,
+    sum_stretch,
+    train_rows,
+    write_empty,
+    write_stretch,
+)
 
-BATCH_ROWS = 65_536
+EXACT_CELLS = 2**25
+"""Up to how many cells of train rows are held in memory, where quantiles are exact: 256 MiB."""
+
+Division = tuple[Codes, dict[str, int]]
+"""The code of the split of each row of the snapshot, and how many rows each split has."""
 
 
 def write_shards(
@@ -38,62 +59,82 @@ def write_shards(
 
     `rows` is the snapshot's file; the rows that `quarantine` holds are left out.
     """
+    before = folder / "before.parquet"
     with connect([rows, quarantine]) as database:
         database.execute(
             f"CREATE VIEW kept AS SELECT * FROM read_parquet({literal(str(rows))}) "
             f"WHERE _row NOT IN (SELECT _row FROM read_parquet({literal(str(quarantine))}))"
         )
-        splits = _splits(contract, database)
-        pq.write_table(splits, folder / "splits.parquet")
-        database.register("splits", splits)
-        names = splits.column_names[1:]
-        indices = [REFIT if name == fold_name(REFIT) else i for i, name in enumerate(names)]
-        made = [_write_fold(contract, database, i, folder / fold_name(i)) for i in indices]
+        _check_leaks(contract, database)
+        divisions = _divide(contract, database, rows, folder / "splits.parquet")
+        spans = [(s.start, s.stop) for s in Rows(rows, divisions[0][0]).stretches]
+        filled = write_before(contract, database, spans, before)
+    made = [
+        _write_fold(contract, Rows(rows, codes), counts, i, folder, before if filled else None)
+        for i, (codes, counts) in divisions.items()
+    ]
+    before.unlink(missing_ok=True)
     folds = tuple(fold for fold in made if fold.index != REFIT)
     refit = next((fold for fold in made if fold.index == REFIT), None)
     targets = tuple(contract.target_columns)
     return Shards(checked=checked, folds=folds, refit=refit, targets=targets)
 
 
-def _splits(contract: Contract, database: Any) -> pa.Table:
-    """Return each row's split in each division, in order of `_row`."""
-    if contract.evaluation.folds:
-        return divide(contract, database, "kept")
-    split = split_sql(contract, "kept")
-    found: pa.Table = database.sql(
-        f"SELECT _row, split AS {fold_name(0)} FROM ({split}) ORDER BY _row"
-    ).to_arrow_table()
-    return found
+def _check_leaks(contract: Contract, database: Any) -> None:
+    names = sampled_columns(contract)
+    if names:
+        query = f"SELECT {columns(names)} FROM kept WHERE _row < {SAMPLE_ROWS}"
+        check_leaks(contract, database.sql(query).to_arrow_table())
 
 
-def _write_fold(contract: Contract, database: Any, index: int, folder: Path) -> Fold:
-    counts = _counts(contract, database, index)
+def _divide(contract: Contract, database: Any, rows: Path, file: Path) -> dict[int, Division]:
+    """Return the divisions by their indices, and write them in order of `_row`."""
+    count = pq.read_metadata(rows).num_rows
+    if not contract.evaluation.folds:
+        codes, counts = read_codes(database, split_sql(contract, "kept"), count)
+        check_counts(contract, counts)
+        write_splits(codes, fold_name(0), file)
+        return {0: (codes, counts)}
+    splits = divide(contract, database, "kept")
+    pq.write_table(splits, file)
+    names = splits.column_names[1:]
+    indices = [REFIT if name == fold_name(REFIT) else i for i, name in enumerate(names)]
+    return {i: table_codes(splits, fold_name(i), count) for i in indices}
+
+
+def _write_fold(
+    contract: Contract,
+    rows: Rows,
+    counts: dict[str, int],
+    index: int,
+    folder: Path,
+    before: Path | None,
+) -> Fold:
     check_counts(contract, counts, fold_name(index) if contract.evaluation.folds else "")
-    folder.mkdir()
-    train = pa.Table.from_batches(_rows(contract, database, index, "train"))
-    preprocessing = fit_preprocessing(contract, train)
+    own = folder / fold_name(index)
+    own.mkdir()
+    train = _train(contract, rows, counts["train"])
+    preprocessing = fit(contract, train)
     _learnable(preprocessing)
-    (folder / "preprocessing.json").write_text(preprocessing.to_json(), "utf-8")
-    for split in SPLITS:
-        schema = shard_schema(preprocessing)
-        with pq.ParquetWriter(folder / f"{split}.parquet", schema, compression="zstd") as writer:
-            for batch in _rows(contract, database, index, split):
-                rows = pa.Table.from_batches([batch])
-                writer.write_table(to_shard(to_arrays(contract, preprocessing, rows), schema))
-    in_order = {name: counts[name] for name in (*SPLITS, "gap") if name in counts}
-    inputs = len(preprocessing.inputs)
-    return Fold(index=index, rows=in_order, inputs=inputs, constant=preprocessing.constant)
-
-
-def _counts(contract: Contract, database: Any, index: int) -> dict[str, int]:
-    """Return a division's rows by split; those that a fold leaves out are not counted."""
-    name = fold_name(index)
-    found = dict(
-        database.execute(f"SELECT {name}, count(*) FROM splits GROUP BY {name}").fetchall()
+    (own / "preprocessing.json").write_text(preprocessing.to_json(), "utf-8")
+    job = Pass(contract, rows, preprocessing, own, before)
+    for _ in spread(write_stretch, job, len(rows.stretches)):
+        pass
+    write_empty(own, shard_schema(preprocessing))
+    return Fold(
+        index=index,
+        rows={name: counts[name] for name in (*SPLITS, "gap") if name in counts},
+        inputs=len(preprocessing.inputs),
+        constant=preprocessing.constant,
+        infinite=infinite_columns(contract, train),
     )
-    if contract.evaluation.folds:
-        found.pop(None, None)
-    return found
+
+
+def _train(contract: Contract, rows: Rows, count: int) -> Train:
+    """Return what there is to know of the train rows."""
+    if count * len(fit_columns(contract)) <= EXACT_CELLS:
+        return TrainRows(train_rows(contract, rows))
+    return merged(spread(sum_stretch, Pass(contract, rows), len(rows.stretches)))
 
 
 def _learnable(preprocessing: Preprocessing) -> None:
@@ -104,19 +145,6 @@ def _learnable(preprocessing: Preprocessing) -> None:
             f"{', '.join(still)}: does not vary in the train rows, or is missing in all of them, "
             "so nothing can be learned of it. Choose another split, or take it off the targets"
         )
-
-
-def _rows(contract: Contract, database: Any, index: int, split: str) -> Iterator[pa.RecordBatch]:
-    """Yield a split's raw rows in order, in batches; one empty batch where there are none."""
-    names = columns(list(dict.fromkeys(["_row", *contract.columns()])))
-    # No join: a column of the user's may be called as a division is too.
-    own = f"SELECT _row FROM splits WHERE {fold_name(index)} = ?"
-    query = f"SELECT {names} FROM kept WHERE _row IN ({own}) ORDER BY _row"
-    reader = database.sql(query, params=[split]).to_arrow_reader(BATCH_ROWS)
-    batches = iter(reader)
-    first = next(batches, None)
-    yield first if first is not None else pa.RecordBatch.from_pylist([], schema=reader.schema)
-    yield from batches
 
 
 def _reads(contract: Contract) -> Any:

@@ -101,16 +101,26 @@ class Fold(Record):
     """The width of the network's input."""
     constant: tuple[str, ...] = ()
     """Columns that do not vary in the train rows; scaled by 1."""
+    infinite: dict[str, int] = {}
+    """How many infinite values the train rows hold, by column; they count as missing."""
 
     @property
     def name(self) -> str:
         """`fold_<index>` or `refit`."""
         return fold_name(self.index)
 
+    @property
+    def oddities(self) -> str:
+        """What is odd about columns of the train rows, in words to append."""
+        still = f"; no variance in {', '.join(self.constant)}" if self.constant else ""
+        counts = (f"{c} ({n:,})" for c, n in self.infinite.items())
+        return still + (f"; infinite values in {', '.join(counts)}" if self.infinite else "")
+
 
 class Shards(Record):
     """`splits.parquet` (`_row`, `fold_<i>`, and `refit` where there is one), and per division
-    `preprocessing.json` and `<split>.parquet` with scaled float32 columns `x/…`, `y/…`, `weight`.
+    `preprocessing.json` and `<split>.parquet` with scaled float32 columns `x/…`, `y/…`, `weight`:
+    a file, or a folder of files where there are many rows.
 
     A row's split is null in a fold that leaves it out, since it is later than its test rows."""
 
@@ -131,7 +141,7 @@ class Shards(Record):
         fold = self.folds[0]
         rows = ", ".join(f"{s} {n:,}" for s, n in fold.rows.items())
         of = f" in the first of {len(self.folds)} folds" if len(self.folds) > 1 else ""
-        return f"{fold.inputs} inputs; {rows}{of}"
+        return f"{fold.inputs} inputs; {rows}{of}{fold.oddities}"
 
 
 class Candidate(Record):

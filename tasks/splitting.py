@@ -1,13 +1,24 @@
 """Divide rows into train, validation, calibration and test, in SQL over the snapshot.
 
 Random and group splits hash the key or the group, so that a row keeps its split from snapshot
-to snapshot.
+to snapshot. In strata, few rows change theirs.
 """
 
+import math
+from collections.abc import Sequence
 from typing import Any
 
 from data_contracts.contract import Contract
-from data_contracts.split import SPLITS, ColumnSplit, GroupSplit, RandomSplit, TimeSplit, seconds
+from data_contracts.split import (
+    SPLITS,
+    BlockedSplit,
+    ColumnSplit,
+    GroupSplit,
+    RandomSplit,
+    StratifiedSplit,
+    TimeSplit,
+    seconds,
+)
 from tasks.database import literal, quoted
 from tasks.errors import DataError
 from tasks.records import REFIT, fold_name
@@ -23,6 +34,10 @@ def split_sql(contract: Contract, table: str) -> str:
     match split:
         case TimeSplit():
             return _by_time(split, quoted(contract.time or ""), table)
+        case BlockedSplit():
+            return _by_blocks(split, quoted(contract.time or ""), table)
+        case StratifiedSplit():
+            return _by_strata(split, contract.key, table)
         case RandomSplit():
             return _by_hash(split.shares, split.seed, contract.key, table)
         case GroupSplit():
@@ -33,16 +48,29 @@ def split_sql(contract: Contract, table: str) -> str:
 
 
 def _by_hash(shares: tuple[float, ...], seed: int, columns: tuple[str, ...], table: str) -> str:
-    place = f"({hash_sql(str(seed), columns)} / {2**52})"
-    placed = f"SELECT _row, {place} AS place FROM {table}"
-    return f"SELECT _row, {_cases('place', _cuts(shares))} AS split FROM ({placed})"
+    """Cut the hashes, even over keys, where the shares fall.
+
+    Their digits are compared as text, which is twice as fast as to make numbers of them.
+    """
+    placed = f"SELECT _row, {_md5(str(seed), columns)} AS place FROM {table}"
+    cuts = [literal(_digits(cut)) for cut in _cuts(shares)]
+    return f"SELECT _row, {_cases('place', cuts)} AS split FROM ({placed})"
+
+
+def _digits(cut: float) -> str:
+    """Return the least 52 bits, in hexadecimal, that are no less than a share of all of them."""
+    bits = math.ceil(cut * 2**52)
+    return f"{bits:013x}" if bits < 2**52 else "g"
 
 
 def hash_sql(seed: str, columns: tuple[str, ...]) -> str:
     """Return SQL for the first 52 bits of an MD5 of some columns: a number even over keys."""
+    return f"('0x' || left({_md5(seed, columns)}, 13))::BIGINT"
+
+
+def _md5(seed: str, columns: tuple[str, ...]) -> str:
     parts = ", ".join(f"coalesce({quoted(c)}::VARCHAR, '')" for c in columns)
-    key = f"concat_ws(chr(31), {literal(seed)}, {parts})"
-    return f"('0x' || left(md5({key}), 13))::BIGINT"
+    return f"md5(concat_ws(chr(31), {literal(seed)}, {parts}))"
 
 
 def _by_time(split: TimeSplit, time: str, table: str) -> str:
@@ -65,13 +93,51 @@ def _by_time(split: TimeSplit, time: str, table: str) -> str:
     )
 
 
+def _by_blocks(split: BlockedSplit, time: str, table: str) -> str:
+    """Cut into blocks of as many rows, and leave out what is soon after a cut between splits.
+
+    Rows of one moment share a block. Between two rows of different splits there is such a cut, and
+    the later one is further from it than the gap.
+    """
+    dealt, gap = split.dealt, seconds(split.gap)
+    cuts = ", ".join(repr(i / split.blocks) for i in range(1, split.blocks))
+    moment = f"(epoch_us({time}) / 1e6)"
+    changes = [i for i in range(1, split.blocks) if dealt[i] != dealt[i - 1]]
+    late = " OR ".join(f"(place > cuts[{i}] AND place <= cuts[{i}] + {gap})" for i in changes)
+    ordered = " ".join(
+        f"WHEN place <= cuts[{i}] THEN {literal(name)}" for i, name in enumerate(dealt[:-1], 1)
+    )
+    label = f"CASE WHEN {gap} > 0 AND ({late}) THEN 'gap' {ordered} ELSE {literal(dealt[-1])} END"
+    return (
+        f"SELECT _row, {label} AS split FROM "
+        f"(SELECT _row, {moment} AS place FROM {table}), "
+        f"(SELECT quantile_disc({moment}, [{cuts}]) AS cuts FROM {table})"
+    )
+
+
+def _by_strata(split: StratifiedSplit, key: tuple[str, ...], table: str) -> str:
+    """Cut each stratum of a target, in the order of the key's hash, where the shares fall."""
+    value = f"CASE WHEN isfinite({quoted(split.target)}::DOUBLE) THEN {quoted(split.target)} END"
+    hashed = f"SELECT _row, {value} AS value, {hash_sql(str(split.seed), key)} AS hash FROM {table}"
+    stratum = (
+        f"CASE WHEN value IS NOT NULL THEN ntile({split.strata}) OVER "
+        "(PARTITION BY value IS NULL ORDER BY value, hash, _row) ELSE 0 END"
+    )
+    placed = (
+        "SELECT _row, (row_number() OVER (PARTITION BY stratum ORDER BY hash, _row) - 0.5) / "
+        f"count(*) OVER (PARTITION BY stratum) AS place "
+        f"FROM (SELECT *, {stratum} AS stratum FROM ({hashed}))"
+    )
+    return f"SELECT _row, {_cases('place', _cuts(split.shares))} AS split FROM ({placed})"
+
+
 def _cuts(shares: tuple[float, ...]) -> list[float]:
     return [sum(shares[: i + 1]) for i in range(len(shares))]
 
 
-def _cases(value: str, cuts: list[float]) -> str:
+def _cases(value: str, cuts: Sequence[float | str]) -> str:
     whens = " ".join(
-        f"WHEN {value} < {cut!r} THEN {literal(name)}"
+        f"WHEN {value} < {cut} THEN {literal(name)}"
         for cut, name in zip(cuts[:-1], SPLITS[:-1], strict=True)
     )
     return f"CASE {whens} ELSE 'test' END"

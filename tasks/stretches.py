@@ -1,128 +1,214 @@
-"""How far stretches of the train rows lie from the whole of them: what is usual, and no drift.
+"""The two passes over a snapshot: sums of its train rows, and its shards. Stretch by stretch.
 
-A week of weather always differs from a year of it, and rows that hang together tell less than their
-number says. So each column is told the greatest effect that any stretch of the train rows had
-which was as long as the window of recent rows: only what is past it is news to the model.
-
-In: the view `looked_at`, the histograms of its columns and a window. Out: the same with `usual`.
+A stretch is some row groups of the snapshot that follow each other: what one processor takes at
+once. Neither what is summed nor what is written depends on who takes which, or when.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
 
-from data_contracts.split import seconds
-from tasks.database import literal, quoted
-from tasks.learning.reference import Histogram
-from tasks.learning.shift import LEAST_ROWS, MEASURES, MOST_BINS, shift_of
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
-if TYPE_CHECKING:
-    import duckdb
+from data_contracts.contract import Contract
+from data_contracts.split import SPLITS
+from tasks.division import Codes
+from tasks.learning.preprocessing import Preprocessing
+from tasks.learning.shards import shard_schema, shard_writer, to_columns, to_shard
+from tasks.learning.train_sums import TrainSums, merged
 
-MOST_STRETCHES = 200
-"""The most stretches that are looked at, picked by their number's hash."""
-MOST_ROWS = 200_000
-"""The most rows of all of them together."""
-TOGETHER = 50
+BLOCK_ROWS = 65_536
+"""The most rows that are summed or scaled at once."""
+STRETCH_ROWS = 4 * BLOCK_ROWS
+"""How many rows a stretch has at least, but for the last one."""
 
-
-def moments(column: str) -> str:
-    """Return SQL for a time in microseconds since 1970-01-01 UTC."""
-    return f"epoch_us(TRY_CAST({quoted(column)} AS TIMESTAMP))"
-
-
-def number(column: str) -> str:
-    """Return SQL for a column's finite values; others are missing."""
-    x = f"{quoted(column)}::DOUBLE"
-    return f"CASE WHEN isfinite({x}) THEN {x} END"
+Float32 = NDArray[np.float32]
 
 
-def label(column: str) -> str:
-    """Return SQL for a label as text: a whole number reads the same whether it is stored as 3 or,
-    beside missing ones, as 3.0."""
-    name = quoted(column)
-    return (
-        f"CASE WHEN typeof({name}) IN ('DOUBLE', 'FLOAT') "
-        f"THEN regexp_replace({name}::VARCHAR, '\\.0$', '') ELSE {name}::VARCHAR END"
-    )
+@dataclass(frozen=True)
+class Stretch:
+    """Row groups of a file, and the `_row` of their first and after their last row."""
+
+    groups: tuple[int, ...]
+    start: int
+    stop: int
 
 
-def with_usual(
-    database: "duckdb.DuckDBPyConnection", columns: Sequence[Histogram], time: str, window: str
-) -> tuple[Histogram, ...]:
-    """Return the histograms with what is usual in stretches of a window such as `7d`.
+@dataclass(frozen=True)
+class Rows:
+    """A snapshot's `rows.parquet`, and the code of the split of each of its rows."""
 
-    Nothing is where there are fewer than two stretches with enough rows.
-    """
-    database.execute(
-        f"CREATE OR REPLACE TEMP VIEW stretched AS SELECT *, "
-        f"{moments(time)} // {seconds(window) * 1_000_000} AS _stretch FROM looked_at"
-    )
-    found = database.execute(
-        "SELECT _stretch, count(*) AS n FROM stretched WHERE _stretch IS NOT NULL GROUP BY 1 "
-        f"HAVING n >= {LEAST_ROWS} ORDER BY hash(_stretch) LIMIT {MOST_STRETCHES}"
-    ).fetchall()
-    if len(found) < 2:
-        return tuple(columns)
-    every = -(-sum(n for _, n in found) // MOST_ROWS)
-    chosen = ", ".join(str(s) for s, _ in found)
-    where = f"_stretch IN ({chosen}) AND hash(_row) % {every} = 0"
-    parts = (columns[i : i + TOGETHER] for i in range(0, len(columns), TOGETHER))
-    return tuple(c for part in parts for c in _part(database, part, where))
+    file: Path
+    codes: Codes
 
+    @cached_property
+    def stretches(self) -> tuple[Stretch, ...]:
+        """The stretches in order; `_row` counts the rows of the file from 0."""
+        found, groups, start, stop = [], [], 0, 0
+        metadata = pq.read_metadata(self.file)
+        for group in range(metadata.num_row_groups):
+            groups.append(group)
+            stop += metadata.row_group(group).num_rows
+            if stop - start >= STRETCH_ROWS or group == metadata.num_row_groups - 1:
+                found.append(Stretch(tuple(groups), start, stop))
+                groups, start = [], stop
+        return tuple(found)
 
-def _part(
-    database: "duckdb.DuckDBPyConnection", columns: Sequence[Histogram], where: str
-) -> Iterator[Histogram]:
-    asked = ", ".join(part for c in columns for part in _asked(c))
-    rows = database.execute(
-        f"SELECT count(*), {asked} FROM stretched WHERE {where} GROUP BY _stretch"
-    ).fetchall()
-    for i, column in enumerate(columns):
-        found = [_stretch(column, row[0], *row[1 + 3 * i : 4 + 3 * i]) for row in rows]
-        shifts = [shift_of(column, histogram) for histogram in found]
-        greatest = {
-            m: max((abs(v) for s in shifts if (v := s.value(m)) is not None), default=0.0)
-            for m in MEASURES
-            if m != "new"  # no label of a train row is
-        }
-        yield replace(column, usual={m: v for m, v in greatest.items() if v})
+    def blocks(
+        self, stretch: Stretch, wanted: Sequence[int], columns: Sequence[str]
+    ) -> Iterator[tuple[pa.Table, Codes, NDArray[np.int64]]]:
+        """Yield rows of a stretch whose split is wanted, with their codes (n,) and places in it."""
+        names, place = list(dict.fromkeys(["_row", *columns])), stretch.start
+        if not _among(self.codes[place : stretch.stop], wanted).any():
+            return
+        with pq.ParquetFile(self.file) as file:
+            for batch in _batches(file, stretch, names):
+                codes = self.codes[place : place + len(batch)]
+                own = _among(codes, wanted)
+                places = np.flatnonzero(own) + (place - stretch.start)
+                place += len(batch)
+                if own.all():
+                    yield batch, codes, places
+                elif own.any():
+                    yield batch.filter(pa.array(own)), codes[own], places
 
 
-def _asked(column: Histogram) -> tuple[str, str, str]:
-    """Return SQL for the rows with a value, quantiles, and the rows by bin or by label."""
-    if column.of_labels:
-        first = ", ".join(literal(name) for name in list(column.labels)[:MOST_BINS])
-        text = label(column.column)
-        place = f"coalesce(list_position([{first}]::VARCHAR[], {text}), 0)"
-        return f"count({text})", "NULL", f"histogram({place}) FILTER ({text} IS NOT NULL)"
-    x = number(column.column)
-    return f"count({x})", quantiles(x, column), counted(x, column.edges)
+def _batches(file: pq.ParquetFile, stretch: Stretch, names: list[str]) -> Iterator[pa.Table]:
+    for group in stretch.groups:
+        # Half as dear as by `iter_batches`. A name with a dot may bring more columns along.
+        whole = file.read_row_group(group, names, use_threads=False).select(names)
+        for start in range(0, len(whole), BLOCK_ROWS):
+            yield whole.slice(start, BLOCK_ROWS)
 
 
-def quantiles(x: str, column: Histogram) -> str:
-    """Return SQL for as many quantiles as a column's reference has."""
-    count = len(column.quantiles)
-    return f"quantile_disc({x}, {[(i + 0.5) / count for i in range(count)]})"
+def _among(codes: Codes, wanted: Sequence[int]) -> NDArray[np.bool_]:
+    own = np.zeros(codes.size, np.bool_)
+    for code in wanted:
+        own |= codes == code
+    return own
 
 
-def counted(x: str, edges: Sequence[float]) -> str:
-    """Return SQL for the rows by bin, which `in_bins` reads."""
-    return f"histogram({x}, [{', '.join(map(repr, edges))}])"
+@dataclass(frozen=True)
+class Pass:
+    """What a pass needs: of the second alone are the fitted numbers and where it writes."""
+
+    contract: Contract
+    rows: Rows
+    preprocessing: Preprocessing | None = None
+    folder: Path = Path()
+    before: Path | None = None
+    """A row group a stretch with what stands in for missing values, where a feature needs it."""
 
 
-def in_bins(found: Any, edges: Sequence[float]) -> tuple[int, ...]:
-    """Return the rows in each bin; what lies above the last edge is under infinity."""
-    counts = found or {}
-    return tuple(counts.get(e, 0) for e in (*edges, float("inf")))
+def sum_stretch(job: Pass, index: int) -> TrainSums:
+    """Return the sums over the train rows of a stretch."""
+    contract, rows = job.contract, job.rows
+    train = rows.blocks(rows.stretches[index], [0], fit_columns(contract))
+    return merged(TrainSums.of(contract, block) for block, _, _ in train)
 
 
-def _stretch(
-    column: Histogram, rows: int, seen: int, cuts: list[float] | None, counts: Any
-) -> Histogram:
-    own = replace(column, rows=rows, missing=rows - seen)
-    if column.of_labels:
-        names, by_place = list(column.labels)[:MOST_BINS], counts or {}
-        labels = {name: by_place.get(i + 1, 0) for i, name in enumerate(names)}
-        return replace(own, labels=labels, other=by_place.get(0, 0))
-    return replace(own, quantiles=tuple(cuts or ()), counts=in_bins(counts, column.edges))
+def train_rows(contract: Contract, rows: Rows) -> pa.Table:
+    """Return all train rows, with the columns that fitting needs."""
+    names = ["_row", *fit_columns(contract)]
+    parts = [
+        block for stretch in rows.stretches for block, _, _ in rows.blocks(stretch, [0], names[1:])
+    ]
+    return pa.concat_tables(parts)
+
+
+def write_stretch(job: Pass, index: int) -> None:
+    """Write the rows of a stretch into the shards of their splits."""
+    preprocessing = job.preprocessing
+    if preprocessing is None:
+        raise ValueError("shards need fitted numbers")
+    rows, one = job.rows, len(job.rows.stretches) == 1
+    names = [*fit_columns(job.contract), *filter(None, [job.contract.row_weight])]
+    before = _before(job, index)
+    parts = Parts(job.folder, shard_schema(preprocessing), None if one else index)
+    try:
+        for block, codes, places in rows.blocks(rows.stretches[index], range(len(SPLITS)), names):
+            own = {c: values[places] for c, values in before.items()}
+            columns = to_columns(job.contract, preprocessing, block, own)
+            for code in np.unique(codes):
+                parts.add(int(code), columns, np.flatnonzero(codes == code))
+    finally:
+        parts.close()
+
+
+def _before(job: Pass, index: int) -> dict[str, NDArray[np.float64]]:
+    if job.before is None:
+        return {}
+    with pq.ParquetFile(job.before) as file:
+        table = file.read_row_group(index)
+    return {c: np.asarray(table.column(c).to_numpy(), np.float64) for c in table.column_names}
+
+
+def fit_columns(contract: Contract) -> list[str]:
+    """Return the columns that encoders and scalers are fitted on."""
+    presents = contract.present_columns.values()
+    names = [*contract.feature_columns, *contract.target_columns, *presents]
+    return list(dict.fromkeys(names))
+
+
+class Parts:
+    """The files that one stretch writes, a split each, opened when rows of it come."""
+
+    def __init__(self, folder: Path, schema: pa.Schema, index: int | None) -> None:
+        """`index` names a stretch's part of a shard; None for a shard in one file."""
+        self.folder, self.schema, self.index = folder, schema, index
+        self.waiting: dict[int, Float32] = {}
+        """By split, room for a row group: taken once, since new memory is dear."""
+        self.filled: dict[int, int] = {}
+        self.writers: dict[int, Any] = {}
+
+    def add(self, code: int, columns: Float32, places: NDArray[np.int64]) -> None:
+        """Add rows, `places` (n,) of (columns, rows), to a split; full row groups are written."""
+        if code not in self.waiting:
+            self.waiting[code] = np.empty((len(columns), BLOCK_ROWS), np.float32)
+            self.filled[code] = 0
+        start = 0
+        while start < places.size:
+            have = self.filled[code]
+            part = places[start : start + BLOCK_ROWS - have]
+            for row, room in zip(columns, self.waiting[code], strict=True):
+                np.take(row, part, out=room[have : have + part.size], mode="clip")
+            self.filled[code] += part.size
+            start += part.size
+            if self.filled[code] == BLOCK_ROWS:
+                self._write(code)
+
+    def close(self) -> None:
+        """Write what waits, and end the files."""
+        try:
+            for code in [c for c, rows in self.filled.items() if rows]:
+                self._write(code)
+        finally:
+            for writer in self.writers.values():
+                writer.close()
+
+    def _write(self, code: int) -> None:
+        if code not in self.writers:
+            self.writers[code] = shard_writer(self._file(SPLITS[code]), self.schema)
+        rows, self.filled[code] = self.filled[code], 0
+        self.writers[code].write_table(to_shard(self.waiting[code][:, :rows], self.schema))
+
+    def _file(self, split: str) -> Path:
+        place = self.folder / f"{split}.parquet"
+        if self.index is None:
+            return place
+        place.mkdir(exist_ok=True)
+        return place / f"{self.index:06}.parquet"
+
+
+def write_empty(folder: Path, schema: pa.Schema) -> None:
+    """Write a shard of no rows for each split that has none."""
+    for split in SPLITS:
+        file = folder / f"{split}.parquet"
+        if not file.exists():
+            with shard_writer(file, schema) as writer:
+                writer.write_table(schema.empty_table())

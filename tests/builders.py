@@ -30,6 +30,9 @@ CANDIDATE = Candidate(
 )
 """A candidate of nothing, for records that need one."""
 
+GROUP_ROWS = 65_536
+"""How many rows a row group of a snapshot has."""
+
 
 def small_contract(**changes: Any) -> Contract:
     """Return a contract of three features and two targets over the columns of `small_rows`."""
@@ -94,7 +97,7 @@ def replaced(rows: pa.Table, column: str, values: Any) -> pa.Table:
 
 def small_shards(contract: Contract, rows: pa.Table, folder: Path) -> Shards:
     """Write rows and no quarantine into `folder`, and their shards into `folder`/out."""
-    pq.write_table(rows, folder / "rows.parquet")
+    pq.write_table(rows, folder / "rows.parquet", row_group_size=GROUP_ROWS)
     pq.write_table(rows.slice(0, 0).select(["_row"]), folder / "quarantine.parquet")
     snapshot = Snapshot(rows=len(rows), columns={}, source="")
     checked = Checked(snapshot=snapshot, rows=len(rows), quarantined=0, expectations=0)

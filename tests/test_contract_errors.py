@@ -93,7 +93,7 @@ MISTAKES = [
     (", present: temp", ", transform: change", "10:3 targets.ahead.present", "a column", "nothing"),
     ("  air: {}", "  air: {}\n  tend: {}", "14:3 target_groups.tend", "no target", "'tend'"),
     ("random", "time", "1:1 time", "a column, since the split is by time", "nothing"),
-    ("random", "rndom", "14:9 split.kind", "one of: time, random, group, column", "'rndom'"),
+    ("random", "rndom", "14:9 split.kind", "one of: time, blocked, random, stratified", "'rndom'"),
     ("random", "random, train: 0.9", "14:1 split", "that make 1", "1.3 (a number)"),
     ("random", "time, gap: 5x", "14:21 split.gap", "a whole number and s, min, h or d", "'5x'"),
     ("epochs: 3", "epoch: 3", "15:31 recipe.epoch", "one of: activation,", "epoch, which i"),

@@ -36,6 +36,7 @@ def table(hours: list[int], sites: list[int] | None = None) -> pa.Table:
             "time": start + np.array(hours, dtype="int64") * np.timedelta64(1, "h"),
             "site": sites or [0] * len(hours),
             "part": [SPLITS[i % 4] for i in range(len(hours))],
+            "a": pa.array([None if i % 7 == 3 else float(i * i % 101) for i in range(len(hours))]),
         }
     )
 
@@ -43,6 +44,8 @@ def table(hours: list[int], sites: list[int] | None = None) -> pa.Table:
 KINDS: list[dict[str, Any]] = [
     {"kind": "time", "gap": "5h"},
     {"kind": "random"},
+    {"kind": "blocked", "gap": "5h"},
+    {"kind": "stratified", "target": "a"},
     {"kind": "group", "columns": ["site"]},
     {"kind": "column", "column": "part"},
 ]
@@ -72,6 +75,49 @@ def test_a_time_split_is_in_order_and_keeps_the_gap(hours: list[int], gap: int) 
         if by_split[earlier] and by_split[later]:
             assert min(by_split[later]) - max(by_split[earlier]) > gap or gap == 0
             assert min(by_split[later]) > max(by_split[earlier])
+
+
+@given(
+    hours=st.lists(st.integers(0, 2000), min_size=40, max_size=300),
+    gap=st.integers(0, 48),
+    blocks=st.integers(20, 60),
+)
+@settings(max_examples=40, deadline=None)
+def test_blocks_of_other_splits_are_further_apart_than_the_gap(
+    hours: list[int], gap: int, blocks: int
+) -> None:
+    found = divide({"kind": "blocked", "gap": f"{gap}h", "blocks": blocks}, table(hours))
+    kept = sorted((h, found[i]) for i, h in enumerate(hours) if found[i] != "gap")
+    assert all(b - a > gap or gap == 0 for (a, one), (b, other) in pairwise(kept) if one != other)
+    # Rows of one moment share a split.
+    assert len(dict(kept)) == len(set(kept))
+
+
+def test_blocks_give_every_split_its_share_of_each_half_of_the_time() -> None:
+    found = divide({"kind": "blocked", "blocks": 40}, table(list(range(4000))))
+    for half in (range(2000), range(2000, 4000)):
+        for split, share in zip(SPLITS, (0.6, 0.15, 0.1, 0.15), strict=True):
+            assert sum(found[i] == split for i in half) / 2000 == pytest.approx(share, abs=0.051)
+
+
+def test_too_few_blocks_for_a_share_are_refused() -> None:
+    with pytest.raises(ValueError, match="more blocks, so that"):
+        small_contract(split={"kind": "blocked", "blocks": 5})
+
+
+def test_each_stratum_of_a_target_gives_each_split_its_share() -> None:
+    rows = table(list(range(4000)))
+    values = np.random.default_rng(0).lognormal(0, 3, 4000)
+    rows = rows.set_column(rows.column_names.index("a"), "a", pa.array(values))
+    found = divide({"kind": "stratified", "target": "a", "strata": 20}, rows)
+    largest = np.argsort(values)[-200:]
+    for split, share in zip(SPLITS, (0.6, 0.15, 0.1, 0.15), strict=True):
+        assert sum(found[i] == split for i in largest) == pytest.approx(200 * share, abs=1)
+
+
+def test_strata_are_of_a_target_alone() -> None:
+    with pytest.raises(ValueError, match="one of the targets: a, b"):
+        small_contract(split={"kind": "stratified", "target": "x"})
 
 
 def test_a_random_split_keeps_a_row_where_it_was_when_rows_come_and_go() -> None:
@@ -130,9 +176,9 @@ def test_a_group_never_straddles_two_splits() -> None:
         assert len({found[i] for i in range(400) if sites[i] == site}) == 1
 
 
-@pytest.mark.parametrize("kind", ["time", "random"])
-def test_shares_come_near_what_was_asked(kind: str) -> None:
-    found = list(divide({"kind": kind}, table(list(range(5000)))).values())
+@pytest.mark.parametrize("split", KINDS[:4], ids=lambda s: s["kind"])
+def test_shares_come_near_what_was_asked(split: dict[str, Any]) -> None:
+    found = list(divide(split, table(list(range(5000)))).values())
     for split, share in zip(SPLITS, (0.6, 0.15, 0.1, 0.15), strict=True):
         assert found.count(split) / 5000 == pytest.approx(share, abs=0.02)
 

@@ -121,10 +121,10 @@ def _numbers(values: NDArray[np.float64], column: str, required: bool) -> Iterat
 
 def _labels(encoder: CategoricalEncoder, table: pa.Table) -> Iterator[Misfit]:
     texts = label_texts(table, encoder.column)
-    known = pc.is_in(texts, value_set=pa.array(encoder.labels, pa.string()))
+    known = pc.is_in(texts, value_set=pa.array(encoder.known, pa.string()))
     strange = np.flatnonzero(pc.and_(pc.is_valid(texts), pc.invert(known)).to_numpy())
     if strange.size:
-        yield Misfit(encoder.column, f"one of {some(encoder.labels)}", strange)
+        yield Misfit(encoder.column, f"one of {some(encoder.known)}", strange)
 
 
 def _kind(preprocessing: Preprocessing, column: str) -> str:

@@ -23,7 +23,8 @@ PARTS = {"hour_of_day": (DAY, 0.0), "day_of_week": (7 * DAY, -3 * DAY), "day_of_
 
 @dataclass(frozen=True)
 class NumericEncoder:
-    """(x - center) / scale; a missing value takes `fill`, and is marked where train had any."""
+    """(x - center) / scale, of a number or of its transform; a missing value takes `fill`, and is
+    marked where train had any. What is infinite counts as missing."""
 
     kind: ClassVar[str] = "numeric"
     column: str
@@ -33,18 +34,35 @@ class NumericEncoder:
     indicator: bool
     constant: bool = False
     """True where the column does not vary in the train rows; its scale is 1 then."""
+    transform: Transform | None = None
+    """The map of values before they are centred and scaled; None for none."""
+    clip: float = 0.0
+    """What a scaled value comes near but never reaches, s / sqrt(1 + (s / clip)^2); 0 for no such
+    limit."""
 
     @property
     def inputs(self) -> tuple[str, ...]:
         """The names of the inputs it makes."""
         return (self.column, *((f"{self.column} is missing",) if self.indicator else ()))
 
-    def encode(self, values: Float) -> Input:
-        """Return (n, 1) or, with the indicator, (n, 2) for values (n,) with NaN for missing."""
-        missing = np.isnan(values)
-        filled = np.where(missing, self.fill, values) if missing.any() else values
-        scaled = (filled - self.center) / self.scale
-        return _stack(scaled, *((missing,) if self.indicator else ()))
+    def encode(self, values: Float, before: Float | None = None) -> Input:
+        """Return (n, 1) or, with the indicator, (n, 2) for values (n,) with NaN for missing.
+
+        `before` (n,) stands in for what is missing, where it is not missing itself.
+        """
+        known = np.isfinite(values)
+        filled = values
+        if not known.all():
+            filled = np.where(known, values, self.fill)
+            if before is not None:
+                filled = np.where(known | ~np.isfinite(before), filled, before)
+        if self.transform is not None:
+            filled = self.transform.forward(filled)
+        scaled = filled - self.center
+        scaled /= self.scale
+        if self.clip:
+            scaled /= np.sqrt(1 + (scaled / self.clip) ** 2)
+        return _stack(scaled, *((~known,) if self.indicator else ()))
 
 
 @dataclass(frozen=True)
@@ -65,7 +83,7 @@ class CyclicEncoder:
 
     def encode(self, values: Float) -> Input:
         """Return (n, 2) or, with the indicator, (n, 3) for values (n,) with NaN for missing."""
-        missing = np.isnan(values)
+        missing = ~np.isfinite(values)
         angle = np.where(missing, 0.0, values) * (2 * np.pi / self.period)
         sine, cosine = (np.where(missing, 0.0, f(angle)) for f in (np.sin, np.cos))
         return _stack(sine, cosine, *((missing,) if self.indicator else ()))
@@ -96,22 +114,34 @@ class TimestampEncoder:
 
 @dataclass(frozen=True)
 class CategoricalEncoder:
-    """One input per label seen in training, and a last one for every other or missing label."""
+    """One input per label seen in training, one for all that are `rare` where there are any, and
+    a last one for every other or missing label."""
 
     kind: ClassVar[str] = "categorical"
     column: str
     labels: tuple[str, ...]
+    rare: tuple[str, ...] = ()
+    """Labels that training has seen, but too seldom for an input each."""
 
     @property
     def inputs(self) -> tuple[str, ...]:
         """The names of the inputs it makes."""
-        return (*(f"{self.column} = {label}" for label in self.labels), f"{self.column} is other")
+        rare = (f"{self.column} is rare",) if self.rare else ()
+        own = (f"{self.column} = {label}" for label in self.labels)
+        return (*own, *rare, f"{self.column} is other")
+
+    @property
+    def known(self) -> tuple[str, ...]:
+        """All labels that training has seen."""
+        return (*self.labels, *self.rare)
 
     def encode(self, values: NDArray[Any]) -> Input:
-        """Return (n, labels + 1) for labels (n,) as text, None for missing."""
+        """Return (n, inputs) for labels (n,) as text, None for missing."""
         place = {label: i for i, label in enumerate(self.labels)}
-        codes = np.array([place.get(v, len(self.labels)) for v in values], dtype=np.int64)
-        return np.eye(len(self.labels) + 1, dtype=np.float32)[codes]
+        place |= dict.fromkeys(self.rare, len(self.labels))
+        width = len(self.inputs)
+        codes = np.array([place.get(v, width - 1) for v in values], dtype=np.int64)
+        return np.eye(width, dtype=np.float32)[codes]
 
 
 Encoder = NumericEncoder | CyclicEncoder | TimestampEncoder | CategoricalEncoder
@@ -147,9 +177,14 @@ class TargetScaler:
         return self.transform is None
 
     def apply(self, values: Float, present: Float | None = None) -> Float:
-        """Return values (n,) in units as scaled values (n,); NaN where `present` is missing."""
+        """Return values (n,) in units as scaled values (n,); NaN where either is missing or
+        infinite."""
         base = 0.0 if present is None else present
-        return (self._forward(values - base) - self.center) / self.scale
+        changes = values - base
+        finite = np.isfinite(changes)
+        if not finite.all():
+            changes = np.where(finite, changes, np.nan)
+        return (self._forward(changes) - self.center) / self.scale
 
     def invert(self, scaled: Float, present: Float | None = None) -> Float:
         """Return scaled values (n,) or (n, draws) in units, for `present` (n,)."""

@@ -5,6 +5,7 @@ prediction and serving. It travels as JSON, every number readable.
 """
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -15,7 +16,9 @@ from numpy.typing import NDArray
 from tasks.learning.encoders import (
     ENCODERS,
     CategoricalEncoder,
+    CyclicEncoder,
     Encoder,
+    Float,
     Input,
     NumericEncoder,
     TargetScaler,
@@ -64,21 +67,39 @@ class Preprocessing:
 
         Raises ValueError that names a column which is missing or of the wrong type.
         """
-        table = as_table(rows, self.columns)
         # Column by column in memory as they come, then once across: that is half the time.
-        whole = np.empty((len(self.inputs), len(table)), np.float32)
+        return np.ascontiguousarray(self.encode_columns(rows).T)
+
+    def encode_columns(
+        self, rows: Any, before: Mapping[str, Float] | None = None, out: Input | None = None
+    ) -> Input:
+        """Return the network's inputs by column, float32 (inputs, n), as `encode` does by row.
+
+        `before` holds, by column, what stands in for its missing values (n,). `out` is filled
+        where it is given.
+        """
+        table = as_table(rows, self.columns)
+        whole = np.empty((len(self.inputs), len(table)), np.float32) if out is None else out
         start = 0
         for encoder in self.encoders:
-            part = encoder.encode(_values(table, encoder)).T
+            part = _encoded(encoder, table, before or {}).T
             whole[start : start + len(part)] = part
             start += len(part)
-        return np.ascontiguousarray(whole.T)
+        return whole
 
     def scale(self, rows: Any) -> NDArray[np.float32]:
         """Return scaled targets, float32 (n, targets), NaN where missing."""
+        return np.ascontiguousarray(self.scale_columns(rows).T)
+
+    def scale_columns(self, rows: Any, out: Input | None = None) -> NDArray[np.float32]:
+        """Return scaled targets by column, float32 (targets, n), NaN where missing; into `out`
+        where it is given."""
         table = as_table(rows, (*self.targets, *self.columns))
-        columns = [s.apply(numbers(table, s.column), _present(table, s)) for s in self.scalers]
-        return np.stack(columns, axis=1).astype(np.float32)
+        whole = np.empty((len(self.scalers), len(table)), np.float32) if out is None else out
+        for place, scaler in enumerate(self.scalers):
+            values = numbers(table, scaler.column)
+            whole[place] = scaler.apply(values, _present(table, scaler))
+        return whole
 
     def invert(self, scaled: NDArray[Any], rows: Any) -> NDArray[np.float64]:
         """Return scaled values of n raw rows in the targets' units, float64.
@@ -94,7 +115,7 @@ class Preprocessing:
 
     def to_json(self) -> str:
         """Return every fitted number as JSON, one encoder or scaler a line."""
-        encoders = [json.dumps({"kind": e.kind} | asdict(e)) for e in self.encoders]
+        encoders = [json.dumps({"kind": e.kind} | _plain_encoder(e)) for e in self.encoders]
         scalers = [json.dumps(_plain_scaler(s)) for s in self.scalers]
         return (
             '{"encoders": [\n  ' + ",\n  ".join(encoders) + '\n],\n"scalers": [\n  '
@@ -115,14 +136,23 @@ def _present(table: pa.Table, scaler: TargetScaler) -> NDArray[np.float64] | Non
     return numbers(table, scaler.present) if scaler.present else None
 
 
-def _values(table: pa.Table, encoder: Encoder) -> Any:
+def _encoded(encoder: Encoder, table: pa.Table, before: Mapping[str, Float]) -> Input:
     match encoder:
         case TimestampEncoder():
-            return seconds(table, encoder.column)
+            return encoder.encode(seconds(table, encoder.column))
         case CategoricalEncoder():
-            return labels(table, encoder.column)
-        case _:
-            return numbers(table, encoder.column)
+            return encoder.encode(labels(table, encoder.column))
+        case CyclicEncoder():
+            return encoder.encode(numbers(table, encoder.column))
+        case NumericEncoder():
+            return encoder.encode(numbers(table, encoder.column), before.get(encoder.column))
+
+
+def _plain_encoder(encoder: Encoder) -> dict[str, Any]:
+    plain = asdict(encoder)
+    if isinstance(encoder, NumericEncoder):
+        plain["transform"] = to_plain(encoder.transform)
+    return plain
 
 
 def _plain_scaler(scaler: TargetScaler) -> dict[str, Any]:
@@ -135,6 +165,10 @@ def _scaler(content: dict[str, Any]) -> TargetScaler:
 
 def _encoder(content: dict[str, Any]) -> Encoder:
     kind = ENCODERS[content["kind"]]
-    fields = {k: tuple(v) if isinstance(v, list) else v for k, v in content.items() if k != "kind"}
+    fields: dict[str, Any] = {
+        k: tuple(v) if isinstance(v, list) else v for k, v in content.items() if k != "kind"
+    }
+    if "transform" in fields:
+        fields["transform"] = from_plain(fields["transform"])
     encoder: Encoder = kind(**fields)
     return encoder

@@ -1,7 +1,7 @@
 """Whether train rows suit each target's output and transform, before anything is fitted."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +21,27 @@ ROUNDING = 1e-6
 
 
 @dataclass(frozen=True)
+class Break:
+    """A demand that some values break: the first of them, and how many there are."""
+
+    place: int
+    """The demand's place among all."""
+    who: str
+    needs: str
+    came: float
+    where: str
+    count: int
+    mend: str
+
+    @property
+    def words(self) -> str:
+        """The fault in words."""
+        rows = "the only such train row" if self.count == 1 else f"{self.count:,} such train rows"
+        came = f"came {self.came:.9g} at {self.where} ({rows})"
+        return f"{self.who} needs {self.needs}, {came}: {self.mend}"
+
+
+@dataclass(frozen=True)
 class _Demand:
     """What values must be, where they are not, and the mend."""
 
@@ -30,24 +51,36 @@ class _Demand:
     broken: NDArray[np.bool_]
     mend: str
 
-    def fault(self, train: pa.Table) -> str:
-        """Return the fault in words, with the first value that breaks the demand."""
+    def told(self, place: int, train: pa.Table) -> Break:
+        """Return what is broken, with the first value that breaks it."""
         first, count = int(np.argmax(self.broken)), int(self.broken.sum())
         where = f"row {first} of the train rows"
         if "_row" in train.column_names:
             where = f"_row {train['_row'][first].as_py()}"
-        rows = "the only such train row" if count == 1 else f"{count:,} such train rows"
-        came = f"came {self.values[first]:.9g} at {where} ({rows})"
-        return f"{self.who} needs {self.needs}, {came}: {self.mend}"
+        came = float(self.values[first])
+        return Break(place, self.who, self.needs, came, where, count, self.mend)
 
 
-def check_suitable(contract: "Contract", train: pa.Table) -> None:
-    """Raise Unsuitable, which names every target whose train values do not suit it."""
+def breaks(contract: "Contract", train: pa.Table) -> list[Break]:
+    """Return the demands that the values of some train rows break."""
     # One at a time: all targets' values together may be more than memory holds.
-    demands = chain(_targets(contract, train), _wholes(contract, train))
-    faults = [d.fault(train) for d in demands if d.broken.any()]
-    if faults:
-        raise Unsuitable("\n".join(faults))
+    demands = enumerate(chain(_targets(contract, train), _wholes(contract, train)))
+    return [d.told(i, train) for i, d in demands if d.broken.any()]
+
+
+def joined(found: Iterable[Break]) -> list[Break]:
+    """Return the breaks of blocks of rows, given in their order, as those of all rows."""
+    whole: dict[int, Break] = {}
+    for one in found:
+        have = whole.get(one.place)
+        whole[one.place] = replace(have, count=have.count + one.count) if have else one
+    return [whole[place] for place in sorted(whole)]
+
+
+def refuse(found: Sequence[Break]) -> None:
+    """Raise Unsuitable, which names every target whose train values do not suit it."""
+    if found:
+        raise Unsuitable("\n".join(one.words for one in found))
 
 
 def _targets(contract: "Contract", train: pa.Table) -> Iterator[_Demand]:

@@ -27,7 +27,7 @@ from tasks.learning.tables import numbers, seconds
 from tasks.monitor.found import Decay
 from tasks.monitor.recent import Recent
 from tasks.seen import key_hashes
-from tasks.stretches import moments
+from tasks.usual import moments
 
 if TYPE_CHECKING:
     from tasks.learning.bundle import Bundle

@@ -20,7 +20,7 @@ from tasks.database import columns, connect, literal
 from tasks.errors import DataError
 from tasks.histograms import is_timed
 from tasks.seen import key_hashes, read_seen
-from tasks.stretches import moments
+from tasks.usual import moments
 
 BATCH_ROWS = 65_536
 

@@ -1,0 +1,69 @@
+"""Which split each row of a snapshot is in, held as a byte a row.
+
+`splits.parquet` holds the same as words: `_row` and a column a division, null where a division
+leaves the row out.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from data_contracts.split import SPLITS
+
+Codes = NDArray[np.int8]
+
+WORDS = (*SPLITS, "gap")
+OTHER, LEFT_OUT = len(WORDS), -1
+"""A word that is no split, and no word at all: a quarantined row, or one outside a fold."""
+BATCH_ROWS = 65_536
+WRITE_ROWS = 1_048_576
+
+
+def read_codes(database: Any, query: str, count: int) -> tuple[Codes, dict[str, int]]:
+    """Return the code of each of `count` rows of the snapshot, and how many rows have each word.
+
+    `query` yields `_row` and `split` for the rows that are there.
+    """
+    codes = np.full(count, LEFT_OUT, np.int8)
+    counts: dict[str, int] = {}
+    for batch in database.sql(query).to_arrow_reader(BATCH_ROWS):
+        words = batch.column("split")
+        codes[batch.column("_row").to_numpy()] = _coded(words)
+        for entry in pc.value_counts(words):
+            word = str(entry["values"].as_py())
+            counts[word] = counts.get(word, 0) + entry["counts"].as_py()
+    return codes, counts
+
+
+def table_codes(splits: pa.Table, name: str, count: int) -> tuple[Codes, dict[str, int]]:
+    """Return the same of a column of a table of splits, in which a null is a row left out."""
+    codes = np.full(count, LEFT_OUT, np.int8)
+    words = splits.column(name).combine_chunks()
+    own = _coded(words)
+    own[np.asarray(words.is_null())] = LEFT_OUT
+    codes[splits.column("_row").to_numpy()] = own
+    found = np.bincount(own[own >= 0], minlength=len(WORDS))
+    return codes, {word: int(n) for word, n in zip(WORDS, found, strict=True) if n}
+
+
+def _coded(words: Any) -> Codes:
+    places = pc.index_in(words, value_set=pa.array(WORDS))
+    return np.asarray(pc.fill_null(places, OTHER).to_numpy(zero_copy_only=False)).astype(np.int8)
+
+
+def write_splits(codes: Codes, name: str, file: Path) -> None:
+    """Write the words of all rows that have one, in order of `_row`."""
+    schema = pa.schema([("_row", pa.int64()), (name, pa.string())])
+    words = pa.array(WORDS)
+    with pq.ParquetWriter(file, schema, compression="zstd") as writer:
+        for start in range(0, codes.size, WRITE_ROWS):
+            own = codes[start : start + WRITE_ROWS]
+            rows = np.flatnonzero(own != LEFT_OUT)
+            columns: Sequence[Any] = [pa.array(rows + start), words.take(pa.array(own[rows]))]
+            writer.write_table(pa.table(columns, schema=schema))

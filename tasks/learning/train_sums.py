@@ -1,0 +1,138 @@
+"""What is known of the train rows, which is all that encoders and scalers are fitted on.
+
+TrainRows are the rows themselves, where memory holds them. TrainSums are sums over blocks of them,
+each block read once; those of later blocks are merged to those of earlier ones.
+"""
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from functools import reduce
+from typing import TYPE_CHECKING, Protocol
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from data_contracts.columns import CategoricalFeature, TimestampFeature
+from tasks.learning.column_sums import Column, Sums, Values
+from tasks.learning.suitable import Break, breaks, joined
+from tasks.learning.tables import label_texts, numbers
+
+if TYPE_CHECKING:
+    from data_contracts.contract import Contract
+
+
+class Train(Protocol):
+    """The train rows, column by column."""
+
+    def column(self, name: str) -> Column:
+        """Return a column of numbers."""
+
+    def change(self, target: str, present: str) -> Column:
+        """Return a target's change from its present value."""
+
+    def labels(self, name: str) -> "Counter[str]":
+        """Return how many rows hold each label of a column."""
+
+    def breaks(self, contract: "Contract") -> list[Break]:
+        """Return what in them does not suit a target's output or transform."""
+
+
+@dataclass(frozen=True)
+class TrainRows:
+    """The train rows themselves."""
+
+    table: pa.Table
+
+    def column(self, name: str) -> Column:
+        """Return a column of numbers."""
+        return Values(numbers(self.table, name))
+
+    def change(self, target: str, present: str) -> Column:
+        """Return a target's change from its present value."""
+        return Values(numbers(self.table, target) - numbers(self.table, present))
+
+    def labels(self, name: str) -> "Counter[str]":
+        """Return how many rows hold each label of a column."""
+        return _labels(self.table, name)
+
+    def breaks(self, contract: "Contract") -> list[Break]:
+        """Return what in them does not suit a target's output or transform."""
+        return breaks(contract, self.table)
+
+
+@dataclass(frozen=True)
+class TrainSums:
+    """Sums over some blocks of train rows."""
+
+    columns: dict[str, Sums] = field(default_factory=dict)
+    changes: dict[str, Sums] = field(default_factory=dict)
+    """By target."""
+    counts: dict[str, "Counter[str]"] = field(default_factory=dict)
+    """How many rows hold each label, by column."""
+    broken: tuple[Break, ...] = ()
+
+    @classmethod
+    def of(cls, contract: "Contract", block: pa.Table) -> "TrainSums":
+        """Return the sums of a block of train rows."""
+        features, targets = contract.feature_columns, contract.target_columns
+        coded = [c for c, f in features.items() if isinstance(f, CategoricalFeature)]
+        plain = [
+            c
+            for c, f in features.items()
+            if not isinstance(f, CategoricalFeature | TimestampFeature)
+        ]
+        changing = changing_targets(contract)
+        every = dict.fromkeys([*plain, *targets, *changing.values()])
+        return cls(
+            {c: Sums.of(numbers(block, c)) for c in every},
+            {c: Sums.of(numbers(block, c) - numbers(block, p)) for c, p in changing.items()},
+            {c: _labels(block, c) for c in coded},
+            tuple(breaks(contract, block)),
+        )
+
+    def merged(self, after: "TrainSums") -> "TrainSums":
+        """Return the sums of both; `after` are of later blocks."""
+        if not self.columns:
+            return after
+        if not after.columns:
+            return self
+        return TrainSums(
+            {c: sums.merged(after.columns[c]) for c, sums in self.columns.items()},
+            {c: sums.merged(after.changes[c]) for c, sums in self.changes.items()},
+            {c: counts + after.counts[c] for c, counts in self.counts.items()},
+            tuple(joined([*self.broken, *after.broken])),
+        )
+
+    def column(self, name: str) -> Column:
+        """Return a column of numbers."""
+        return self.columns[name]
+
+    def change(self, target: str, present: str) -> Column:
+        """Return a target's change from its present value."""
+        return self.changes[target]
+
+    def labels(self, name: str) -> "Counter[str]":
+        """Return how many rows hold each label of a column."""
+        return self.counts[name]
+
+    def breaks(self, contract: "Contract") -> list[Break]:
+        """Return what in them does not suit a target's output or transform."""
+        return list(self.broken)
+
+
+def merged(found: Iterable[TrainSums]) -> TrainSums:
+    """Return the sums of blocks, given in their order, as one."""
+    return reduce(TrainSums.merged, found, TrainSums())
+
+
+def changing_targets(contract: "Contract") -> dict[str, str]:
+    """Return the targets whose change is learned, each with the column of its present value."""
+    presents = contract.present_columns
+    return {c: presents[c] for c, t in contract.target_columns.items() if t.transform == "change"}
+
+
+def _labels(table: pa.Table, column: str) -> "Counter[str]":
+    counts = pc.value_counts(label_texts(table, column))
+    names, rows = counts.field("values").to_pylist(), counts.field("counts").to_pylist()
+    return Counter({n: c for n, c in zip(names, rows, strict=True) if n is not None})
