@@ -10,15 +10,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from data_contracts.contract import Contract
-from data_contracts.source import CsvSource
+from tasks.addresses import clean
 from tasks.as_of import last_moment, none_left, row_condition, source_condition
-from tasks.database import columns, connect, first_line, literal, quoted
+from tasks.database import columns, first_line, quoted
 from tasks.errors import DataError
 from tasks.orchestration import markdown, stage_task
 from tasks.records import Snapshot
-from tasks.sources import source_file
+from tasks.sources import Located, locate, opened
 from tasks.stage import Stage
-from tasks.storage import file_digest
 
 if TYPE_CHECKING:
     import duckdb
@@ -27,50 +26,43 @@ if TYPE_CHECKING:
 BATCH_ROWS = 65_536
 
 
-def locate(contract: Contract) -> Path:
-    """Return the source's file. Raises DataError where it is missing or has no bytes."""
-    source = contract.source
-    file = source_file(source.name) if source.kind == "python" else Path(source.path)
-    if not file.is_file():
-        raise DataError(f"the source of {contract.dataset} is missing: no file at {file}")
-    if file.stat().st_size == 0:
-        raise DataError(f"the source of {contract.dataset} is empty: {file} has no bytes")
-    return file
-
-
-def take_snapshot(contract: Contract, source: Path, folder: Path) -> Snapshot:
-    """Write `rows.parquet` into `folder` and return its Snapshot.
-
-    `source` is a Parquet or CSV file. Raises DataError.
-    """
+def take_snapshot(contract: Contract, source: Located, folder: Path) -> Snapshot:
+    """Write `rows.parquet` into `folder` and return its Snapshot. Raises DataError."""
     import duckdb
 
-    reader = _reader(contract, source)
-    with connect([source]) as database:
-        try:
-            have = _open(database, contract, reader)
-            stream = database.sql(_rows(database, contract, have)).to_arrow_reader(BATCH_ROWS)
-            count, types = _write(stream, folder / "rows.parquet")
-            last = last_moment(contract, have)
-            if last is not None and count == 0:
-                raise none_left(contract, last, *_span(database, contract, reader))
-        except (duckdb.BinderException, duckdb.CatalogException) as error:
-            raise _misfit(database, source, error) from None
-        except duckdb.ConversionException as error:
-            raise _unconverted(source, error) from None
-        except duckdb.ParserException as error:
-            raise DataError(f"source.query is not valid SQL: {first_line(error)}") from None
-        except duckdb.Error as error:
-            raise DataError(f"{source} cannot be read: {first_line(error)}") from None
-    return Snapshot(rows=count, columns=types, source=file_digest(source))
+    try:
+        with opened(source, folder) as (database, reader):
+            count, types = _take(database, contract, source, reader, folder / "rows.parquet")
+    except duckdb.ConversionException as error:
+        raise _unconverted(source.name, error) from None
+    except duckdb.ParserException as error:
+        raise DataError(f"source.query is not valid SQL: {first_line(error)}") from None
+    except duckdb.Error as error:
+        raise DataError(f"{source.name} cannot be read: {clean(first_line(error))}") from None
+    return Snapshot(rows=count, columns=types, source=source.identity())
 
 
-def _reader(contract: Contract, source: Path) -> str:
-    if source.suffix.lower() == ".parquet" or contract.source.kind == "parquet":
-        return f"read_parquet({literal(str(source))})"
-    texts = contract.source.missing if isinstance(contract.source, CsvSource) else ("", "NA")
-    missing = ", ".join(map(literal, texts))
-    return f"read_csv({literal(str(source))}, nullstr = [{missing}], header = true)"
+def _take(
+    database: "duckdb.DuckDBPyConnection",
+    contract: Contract,
+    source: Located,
+    reader: str,
+    file: Path,
+) -> tuple[int, dict[str, str]]:
+    """Write the query's rows; return how many there are and their columns' types."""
+    import duckdb
+
+    have: dict[str, str] = {}
+    try:
+        have = _open(database, contract, reader)
+        stream = database.sql(_rows(database, contract, have)).to_arrow_reader(BATCH_ROWS)
+        count, types = _write(stream, file)
+    except (duckdb.BinderException, duckdb.CatalogException) as error:
+        raise _misfit(have, source.name, error) from None
+    last = last_moment(contract, have)
+    if last is not None and count == 0:
+        raise none_left(contract, last, *_span(database, contract, reader))
+    return count, types
 
 
 def _query(contract: Contract) -> str:
@@ -143,8 +135,7 @@ def _nan_is_missing(column: "pa.Array") -> "pa.Array":
     return pc.if_else(pc.is_nan(column), pa.scalar(None, column.type), column)
 
 
-def _misfit(database: Any, source: Path, error: Exception) -> DataError:
-    have = [row[0] for row in database.execute("DESCRIBE source").fetchall()]
+def _misfit(have: dict[str, str], source: str, error: Exception) -> DataError:
     return DataError(
         f"source.query does not fit {source}: {first_line(error)}\n"
         f"  the source has: {', '.join(map(quoted, have))}\n"
@@ -152,7 +143,7 @@ def _misfit(database: Any, source: Path, error: Exception) -> DataError:
     )
 
 
-def _unconverted(source: Path, error: Exception) -> DataError:
+def _unconverted(source: str, error: Exception) -> DataError:
     """Tell a cast of the query's that fails from a CSV file whose values change their type."""
     words = first_line(error)
     if "CSV Error" in words:
@@ -165,7 +156,7 @@ def _unconverted(source: Path, error: Exception) -> DataError:
 
 def _reads(contract: Contract) -> Any:
     """The source but for its path: a file that moves is the same file."""
-    source = contract.source.model_dump(mode="json", exclude={"path", "name"})
+    source = contract.source.model_dump(mode="json", exclude={"path", "name", "connection"})
     split = contract.split.model_dump(mode="json")
     cut = [contract.time, split, list(contract.target_columns)] if contract.source.as_of else None
     return [source, contract.key, cut]
@@ -176,25 +167,25 @@ STAGE = Stage("ingest", "snapshots", Snapshot, __name__, _reads)
 
 def find(contract: Contract) -> Snapshot | None:
     """Return the finished snapshot of the source as it is now, or None."""
-    return STAGE.find(contract, file_digest(locate(contract)))
+    return STAGE.find(contract, locate(contract).identity())
 
 
 @stage_task
 def ingest(contract: Contract) -> Snapshot:
     """Keep the source's rows as they are now."""
     source = locate(contract)
-    digest = file_digest(source)
+    digest = source.identity()
 
     def work(folder: Path) -> Snapshot:
         snapshot = take_snapshot(contract, source, folder)
         if snapshot.source != digest:
-            raise OSError(f"{source} changed while it was read")
+            raise OSError(f"{source.name} changed while it was read")
         return snapshot
 
     snapshot = STAGE.run(contract, digest, work=work)
     types = [f"| {name} | {kind} |" for name, kind in snapshot.columns.items()]
     lines = [
-        f"`{source}` as it is now: {snapshot.summary}",
+        f"`{source.name}` as it is now: {snapshot.summary}",
         "",
         "| column | type |",
         "| --- | --- |",
