@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema, model_validator
 
 from data_contracts.annotations import ChosenBy
+from data_contracts.duration import Duration
 from data_contracts.section import Items, Section, refused
 
 
@@ -54,6 +55,15 @@ class _Source(Section):
     became known: then rows within `split.gap` before the day are left out too. The model is
     compared with models as old as that, is kept as a version of its own, and never becomes
     champion. Now, when absent."""
+    window: Duration | None = None
+    """Only the query's rows of this long before the newest one, by the contract's `time`; all of
+    them when absent."""
+    incremental: Duration | None = None
+    """For a source that only grows: how far back or ahead a row of the query looks. Rows more than
+    this before the newest of the last snapshot are taken from that snapshot, and the source is
+    read from twice as far back on. The snapshot is the one that reading all would give, as long as
+    nothing older changes in the source; `polycast retrain --from ingest` reads all of it. All of
+    the source is read each time when absent."""
 
 
 _SECRETS = re.compile(r"://[^/\s]*@|(?i:password|passwd|secret|token)\w*\s*=")
@@ -69,6 +79,17 @@ def _no_secret(text: str) -> str:
 
 
 Address = Annotated[str, Field(min_length=1), AfterValidator(_no_secret)]
+
+
+def _option(value: Any) -> Any:
+    """Return a value that a callable may be given. Raises the error of a refused value."""
+    if not isinstance(value, bool | int | float | str):
+        raise refused("text, a number, true or false", value)
+    return _no_secret(value) if isinstance(value, str) else value
+
+
+_KINDS = {"type": ["boolean", "number", "string"], "title": "Option"}
+Option = Annotated[Any, AfterValidator(_option), WithJsonSchema(_KINDS)]
 
 
 class _Files(_Source):
@@ -163,9 +184,7 @@ class PythonSource(_Source):
     kind: Literal["python"]
     name: str = Field(min_length=1)
     """The entry point's name."""
-    options: dict[str, bool | int | float | Annotated[str, AfterValidator(_no_secret)]] = Field(
-        default_factory=dict
-    )
+    options: dict[str, Option] = Field(default_factory=dict)
     """What the callable is called with, by name."""
 
 

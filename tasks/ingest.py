@@ -14,10 +14,11 @@ from tasks.addresses import clean
 from tasks.as_of import last_moment, none_left, row_condition, source_condition
 from tasks.database import columns, first_line, quoted
 from tasks.errors import DataError
+from tasks.growing import Kept, kept, remember, window_condition
 from tasks.orchestration import markdown, stage_task
 from tasks.records import Snapshot
 from tasks.sources import Located, locate, opened
-from tasks.stage import Stage
+from tasks.stage import Stage, code_digest
 
 if TYPE_CHECKING:
     import duckdb
@@ -26,13 +27,20 @@ if TYPE_CHECKING:
 BATCH_ROWS = 65_536
 
 
-def take_snapshot(contract: Contract, source: Located, folder: Path) -> Snapshot:
-    """Write `rows.parquet` into `folder` and return its Snapshot. Raises DataError."""
+def take_snapshot(
+    contract: Contract, source: Located, folder: Path, last: Kept | None = None
+) -> Snapshot:
+    """Write `rows.parquet` into `folder` and return its Snapshot. Raises DataError.
+
+    `last` is what stays of the last snapshot.
+    """
     import duckdb
 
+    more = [last.file] if last else []
     try:
-        with opened(source, folder) as (database, reader):
-            count, types = _take(database, contract, source, reader, folder / "rows.parquet")
+        with opened(source, folder, *more) as (database, reader):
+            file = folder / "rows.parquet"
+            count, types = _take(database, contract, source, reader, file, last)
     except duckdb.ConversionException as error:
         raise _unconverted(source.name, error) from None
     except duckdb.ParserException as error:
@@ -48,6 +56,7 @@ def _take(
     source: Located,
     reader: str,
     file: Path,
+    last: Kept | None,
 ) -> tuple[int, dict[str, str]]:
     """Write the query's rows; return how many there are and their columns' types."""
     import duckdb
@@ -55,13 +64,18 @@ def _take(
     have: dict[str, str] = {}
     try:
         have = _open(database, contract, reader)
-        stream = database.sql(_rows(database, contract, have)).to_arrow_reader(BATCH_ROWS)
+        rows = _types(database, f"({_query(contract)})")
+        last = last if last and last.fits(database, rows) else None
+        if last is not None:
+            _open(database, contract, reader, last.source_condition(contract, have))
+        wanted = _rows(database, contract, have, rows, last)
+        stream = database.sql(wanted).to_arrow_reader(BATCH_ROWS)
         count, types = _write(stream, file)
     except (duckdb.BinderException, duckdb.CatalogException) as error:
         raise _misfit(have, source.name, error) from None
-    last = last_moment(contract, have)
-    if last is not None and count == 0:
-        raise none_left(contract, last, *_span(database, contract, reader))
+    end = last_moment(contract, have)
+    if end is not None and count == 0:
+        raise none_left(contract, end, *_span(database, contract, reader))
     return count, types
 
 
@@ -71,12 +85,17 @@ def _query(contract: Contract) -> str:
     return f"{query.rstrip().removesuffix(';')}\n"
 
 
-def _open(database: "duckdb.DuckDBPyConnection", contract: Contract, reader: str) -> dict[str, str]:
-    """Make the view `source`, cut as of the contract's day; return its columns' types."""
+def _open(
+    database: "duckdb.DuckDBPyConnection", contract: Contract, reader: str, more: str = "TRUE"
+) -> dict[str, str]:
+    """Make the view `source`, cut as of the contract's day and to what holds `more`; return its
+    columns' types."""
     database.execute(f"CREATE OR REPLACE VIEW source AS SELECT * FROM {reader}")
     have = _types(database, "source")
     condition = source_condition(contract, have)
-    database.execute(f"CREATE OR REPLACE VIEW source AS SELECT * FROM {reader} WHERE {condition}")
+    database.execute(
+        f"CREATE OR REPLACE VIEW source AS SELECT * FROM {reader} WHERE {condition} AND {more}"
+    )
     return have
 
 
@@ -85,13 +104,20 @@ def _types(database: "duckdb.DuckDBPyConnection", table: str) -> dict[str, str]:
     return {row[0]: row[1] for row in database.execute(f"DESCRIBE {table}").fetchall()}
 
 
-def _rows(database: "duckdb.DuckDBPyConnection", contract: Contract, source: dict[str, str]) -> str:
+def _rows(
+    database: "duckdb.DuckDBPyConnection",
+    contract: Contract,
+    source: dict[str, str],
+    rows: dict[str, str],
+    last: Kept | None,
+) -> str:
     """Return SQL for the rows to keep, in order of the key columns that the query really has:
-    validation names the rest. `source` holds the source's columns."""
-    have = _types(database, f"({_query(contract)})")
-    order = columns([c for c in contract.key if c in have]) or "ALL"
-    condition = row_condition(contract, source, have)
-    return f"SELECT * FROM ({_query(contract)}) WHERE {condition} ORDER BY {order}"
+    validation names the rest. `source` and `rows` hold the source's and the query's columns."""
+    order = columns([c for c in contract.key if c in rows]) or "ALL"
+    wanted = f"SELECT * FROM ({_query(contract)}) WHERE {row_condition(contract, source, rows)}"
+    wanted = last.rows(contract, rows, wanted) if last else wanted
+    window = window_condition(database, contract, rows, wanted)
+    return f"SELECT * FROM ({wanted}) WHERE {window} ORDER BY {order}"
 
 
 def _span(database: "duckdb.DuckDBPyConnection", contract: Contract, reader: str) -> Any:
@@ -159,7 +185,8 @@ def _reads(contract: Contract) -> Any:
     source = contract.source.model_dump(mode="json", exclude={"path", "name", "connection"})
     split = contract.split.model_dump(mode="json")
     cut = [contract.time, split, list(contract.target_columns)] if contract.source.as_of else None
-    return [source, contract.key, cut]
+    dated = contract.source.window or contract.source.incremental
+    return [source, contract.key, cut, contract.time if dated else None]
 
 
 STAGE = Stage("ingest", "snapshots", Snapshot, __name__, _reads)
@@ -174,15 +201,16 @@ def find(contract: Contract) -> Snapshot | None:
 def ingest(contract: Contract) -> Snapshot:
     """Keep the source's rows as they are now."""
     source = locate(contract)
-    digest = source.identity()
+    digest, code = source.identity(), code_digest(__name__)
 
     def work(folder: Path) -> Snapshot:
-        snapshot = take_snapshot(contract, source, folder)
+        snapshot = take_snapshot(contract, source, folder, kept(contract, code))
         if snapshot.source != digest:
             raise OSError(f"{source.name} changed while it was read")
         return snapshot
 
     snapshot = STAGE.run(contract, digest, work=work)
+    remember(contract, code, snapshot.place)
     types = [f"| {name} | {kind} |" for name, kind in snapshot.columns.items()]
     lines = [
         f"`{source.name}` as it is now: {snapshot.summary}",

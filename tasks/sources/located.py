@@ -37,19 +37,21 @@ class Located:
 
 
 @contextmanager
-def opened(source: Located, folder: Path) -> "Iterator[tuple[duckdb.DuckDBPyConnection, str]]":
+def opened(
+    source: Located, folder: Path, *more: Path
+) -> "Iterator[tuple[duckdb.DuckDBPyConnection, str]]":
     """Yield a DuckDB connection and the SQL that reads the source with it.
 
-    Rows that come in batches are copied into `folder` for as long.
+    Rows that come in batches are copied into `folder` for as long. `more` files may be read.
     """
     if source.batches is None:
-        with connect(source.files, source.fs) as database:
+        with connect([*source.files, *more], source.fs) as database:
             yield database, source.reader
         return
     staged = folder / STAGED
     try:
         write_batches(source.batches(), staged)
-        with connect([str(staged)]) as database:
+        with connect([staged, *more]) as database:
             yield database, f"read_parquet({literal(str(staged))})"
     finally:
         staged.unlink(missing_ok=True)
