@@ -5,8 +5,8 @@ conditions, and SQL for all rows. Raises DataError where there is no usable time
 
 A row of the query looks at most `incremental` back or ahead. So rows that are older than that
 before the newest row can no longer change as the source grows: they stay. Newer ones are made
-again, and for the oldest of these the source is read from twice as far back on. Rows without a time,
-which validation sets aside, are all made again, from the part that is read.
+again, and for the oldest of these the source is read from twice as far back on. Rows without a
+time, which validation sets aside, are all made again, from the part that is read.
 """
 
 import json
