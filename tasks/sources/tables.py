@@ -53,14 +53,20 @@ def _feather(files: Files) -> "pa.RecordBatchReader":
 
     def batches() -> Iterator[pa.RecordBatch]:
         for path in files.paths:
-            with files.open(path) as file, ipc.open_file(file) as reader:
-                _alike(files, path, expected, reader.schema.remove_metadata())
-                for i in range(reader.num_record_batches):
-                    yield reader.get_batch(i).select(expected.names).replace_schema_metadata()
+            try:
+                with files.open(path) as file, ipc.open_file(file) as reader:
+                    _alike(files, path, expected, reader.schema.remove_metadata())
+                    for i in range(reader.num_record_batches):
+                        batch = reader.get_batch(i).select(expected.names)
+                        batch.validate(full=True)
+                        yield batch.replace_schema_metadata()
+            except broken as error:
+                raise DataError(f"{path} cannot be read: {error}") from None
 
+    broken = (pa.ArrowException, OSError, MemoryError, ValueError)
     try:
         expected = schema()
-    except (pa.ArrowInvalid, OSError) as error:
+    except broken as error:
         raise DataError(f"{files.name} cannot be read: {error}") from None
     return pa.RecordBatchReader.from_batches(expected, batches())
 
