@@ -23,6 +23,7 @@ def disagreements(contract: "Contract") -> Iterator[Refusal]:
     """
     yield from _key(contract)
     yield from _time(contract)
+    yield from _dated(contract)
     yield from _timely(contract)
     yield from _stratified(contract)
     yield from _features(contract)
@@ -50,6 +51,15 @@ def _time(contract: "Contract") -> Iterator[Refusal]:
         expected = "nothing, since the contract names no time column"
         hint = "name the column that says when a row was observed: time: COLUMN"
         yield Refusal(("source", "as_of"), expected, iso(contract.source.as_of), hint)
+
+
+def _dated(contract: "Contract") -> Iterator[Refusal]:
+    for field in ("window", "incremental"):
+        came = getattr(contract.source, field)
+        if came is not None and contract.time is None:
+            expected = "nothing, since the contract names no time column"
+            hint = "name the column that says when a row was observed: time: COLUMN"
+            yield Refusal(("source", field), expected, came, hint)
 
 
 def _timely(contract: "Contract") -> Iterator[Refusal]:

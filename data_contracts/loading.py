@@ -126,7 +126,7 @@ def _explained(
 
 def _with_absolute_path(contract: Contract, folder: FilePath) -> Contract:
     source = contract.source
-    if source.kind == "python":
+    if source.kind == "python" or source.path is None or "://" in source.path:
         return contract
     path = str((folder / source.path).resolve())
     return contract.model_copy(update={"source": source.model_copy(update={"path": path})})

@@ -1,27 +1,16 @@
 """How rows are divided into train, validation, calibration and test."""
 
-import re
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from data_contracts.annotations import ChosenBy, Matching
+from data_contracts.annotations import ChosenBy
+from data_contracts.duration import Duration, seconds
 from data_contracts.section import Column, Items, Section, Share, refused
 
+__all__ = ["SPLITS", "Duration", "Split", "seconds"]
+
 SPLITS = ("train", "validation", "calibration", "test")
-
-_UNITS = {"s": 1, "min": 60, "h": 3600, "d": 86400}
-_DURATION = r"([0-9]{1,9})(s|min|h|d)"
-_DURATION_WORDS = "a whole number and s, min, h or d, such as 30h"
-Duration = Annotated[str, Matching(_DURATION, _DURATION_WORDS)]
-
-
-def seconds(duration: str) -> int:
-    """Return a duration such as `30h` in seconds. Raises ValueError on another form."""
-    match = re.fullmatch(_DURATION, duration)
-    if match is None:
-        raise ValueError(f"expected {_DURATION_WORDS}, got {duration!r}")
-    return int(match[1]) * _UNITS[match[2]]
 
 
 class _Shares(Section):

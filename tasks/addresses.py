@@ -13,6 +13,8 @@ _USER = re.compile(r"(?<=://)[^/\s]*@")
 _NAMED = re.compile(r"(?i)\b(\w*(?:password|passwd|secret|token)\w*=)[^&;\s]+")
 _SECRET = re.compile(r"(PASSWORD|SECRET|TOKEN|KEY|KEY_ID|AUTH_STRING)$")
 _PASSWORD = re.compile(r"://[^/\s:]*:([^/\s]*)@")
+_NAMED_PASSWORD = re.compile(r"(?i)\bpassword\s*=\s*('[^']*'|\S+)")
+_hidden: set[str] = set()
 LEAST = 4
 """Letters of a secret: a shorter one is in any text."""
 
@@ -27,6 +29,12 @@ def clean(text: str) -> str:
     for secret in sorted(_secrets(), key=len, reverse=True):
         text = text.replace(secret, "…")
     return shown(text)
+
+
+def hide(address: str) -> None:
+    """Have `clean` leave out an address, and a password in it, wherever it came from."""
+    passwords = [*_PASSWORD.findall(address), *_NAMED_PASSWORD.findall(address)]
+    _hidden.update({address, *(p.strip("'") for p in passwords)})
 
 
 def clean_error(error: BaseException) -> None:
@@ -44,7 +52,7 @@ def clean_error(error: BaseException) -> None:
 def _secrets() -> set[str]:
     """Return the secrets in the environment as they may be written; none so short that it is in
     any text."""
-    plain: set[str] = set()
+    plain: set[str] = {*_hidden, *map(unquote, _hidden)}
     for name, value in os.environ.items():
         passwords = _PASSWORD.findall(value)
         if _SECRET.search(name):

@@ -29,8 +29,8 @@ Types = Mapping[str, str]
 def source_condition(contract: Contract, source: Types) -> str:
     """Return SQL that holds for the source's rows to use: `TRUE` where it cannot be cut."""
     as_of = contract.source.as_of
-    kind = _kind(contract, source)
-    return "TRUE" if as_of is None or not _is_moment(kind) else _before(contract, kind, as_of)
+    kind = time_kind(contract, source)
+    return "TRUE" if as_of is None or not is_moment(kind) else before(contract, kind, as_of)
 
 
 def row_condition(contract: Contract, source: Types, rows: Types) -> str:
@@ -38,10 +38,10 @@ def row_condition(contract: Contract, source: Types, rows: Types) -> str:
     last = last_moment(contract, source)
     if last is None:
         return "TRUE"
-    kind = _kind(contract, rows)
-    if not _is_moment(kind):
+    kind = time_kind(contract, rows)
+    if not is_moment(kind):
         raise _no_time(contract, kind)
-    return _before(contract, kind, last)
+    return before(contract, kind, last)
 
 
 def last_moment(contract: Contract, source: Types) -> datetime | None:
@@ -60,21 +60,24 @@ def _exact(contract: Contract, source: Types) -> bool:
     """Whether cutting the source is enough: it has the time, and the query makes the targets."""
     have = {name.lower() for name in source}
     made = all(target.lower() not in have for target in contract.target_columns)
-    return made and _is_moment(_kind(contract, source))
+    return made and is_moment(time_kind(contract, source))
 
 
-def _kind(contract: Contract, columns: Types) -> str:
+def time_kind(contract: Contract, columns: Types) -> str:
     """Return the type of the time column, empty where there is none. SQL minds no case."""
     kinds = {name.lower(): kind for name, kind in columns.items()}
     return kinds.get((contract.time or "").lower(), "")
 
 
-def _is_moment(kind: str) -> bool:
+def is_moment(kind: str) -> bool:
+    """Whether a type of DuckDB's is a point in time."""
     return kind == "DATE" or kind.startswith("TIMESTAMP")
 
 
-def _before(contract: Contract, kind: str, moment: datetime) -> str:
-    """Compare in the column's own type, so that Parquet row groups can be skipped.
+def before(contract: Contract, kind: str, moment: datetime) -> str:
+    """Return SQL that holds for rows before a moment.
+
+    It compares in the column's own type, so that Parquet row groups can be skipped.
 
     A row that has a date alone is known when its day is over: a moment counts as its day.
     """

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from data_contracts.source import iso, moment
 
@@ -11,14 +11,20 @@ if TYPE_CHECKING:
     import duckdb
 
 
-def connect(files: Iterable[Path]) -> "duckdb.DuckDBPyConnection":
+SETTINGS = {"autoinstall_known_extensions": False, "python_enable_replacements": False}
+"""How DuckDB is opened anywhere: it downloads nothing, and variables of Python are no tables."""
+
+
+def connect(files: Iterable[Path | str], fs: Any = None) -> "duckdb.DuckDBPyConnection":
     """Return a DuckDB connection that can read `files` and nothing else.
 
-    Extensions are never downloaded; times are in UTC.
+    `fs` is the fsspec file system of files at addresses. Times are in UTC.
     """
     import duckdb
 
-    database = duckdb.connect(config={"autoinstall_known_extensions": False})
+    database = duckdb.connect(config={**SETTINGS})
+    if fs is not None:
+        database.register_filesystem(fs)
     database.execute("SET TimeZone = 'UTC'")
     paths = ", ".join(literal(str(file)) for file in files)
     database.execute(f"SET allowed_paths = [{paths}]")

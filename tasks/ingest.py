@@ -10,15 +10,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from data_contracts.contract import Contract
-from data_contracts.source import CsvSource
+from tasks.addresses import clean
 from tasks.as_of import last_moment, none_left, row_condition, source_condition
-from tasks.database import columns, connect, first_line, literal, quoted
+from tasks.database import columns, first_line, quoted
 from tasks.errors import DataError
+from tasks.growing import Kept, kept, remember, window_condition
 from tasks.orchestration import markdown, stage_task
 from tasks.records import Snapshot
-from tasks.sources import source_file
-from tasks.stage import Stage
-from tasks.storage import file_digest
+from tasks.sources import Located, locate, opened
+from tasks.stage import Stage, code_digest
 
 if TYPE_CHECKING:
     import duckdb
@@ -27,50 +27,56 @@ if TYPE_CHECKING:
 BATCH_ROWS = 65_536
 
 
-def locate(contract: Contract) -> Path:
-    """Return the source's file. Raises DataError where it is missing or has no bytes."""
-    source = contract.source
-    file = source_file(source.name) if source.kind == "python" else Path(source.path)
-    if not file.is_file():
-        raise DataError(f"the source of {contract.dataset} is missing: no file at {file}")
-    if file.stat().st_size == 0:
-        raise DataError(f"the source of {contract.dataset} is empty: {file} has no bytes")
-    return file
+def take_snapshot(
+    contract: Contract, source: Located, folder: Path, last: Kept | None = None
+) -> Snapshot:
+    """Write `rows.parquet` into `folder` and return its Snapshot. Raises DataError.
 
-
-def take_snapshot(contract: Contract, source: Path, folder: Path) -> Snapshot:
-    """Write `rows.parquet` into `folder` and return its Snapshot.
-
-    `source` is a Parquet or CSV file. Raises DataError.
+    `last` is what stays of the last snapshot.
     """
     import duckdb
 
-    reader = _reader(contract, source)
-    with connect([source]) as database:
-        try:
-            have = _open(database, contract, reader)
-            stream = database.sql(_rows(database, contract, have)).to_arrow_reader(BATCH_ROWS)
-            count, types = _write(stream, folder / "rows.parquet")
-            last = last_moment(contract, have)
-            if last is not None and count == 0:
-                raise none_left(contract, last, *_span(database, contract, reader))
-        except (duckdb.BinderException, duckdb.CatalogException) as error:
-            raise _misfit(database, source, error) from None
-        except duckdb.ConversionException as error:
-            raise _unconverted(source, error) from None
-        except duckdb.ParserException as error:
-            raise DataError(f"source.query is not valid SQL: {first_line(error)}") from None
-        except duckdb.Error as error:
-            raise DataError(f"{source} cannot be read: {first_line(error)}") from None
-    return Snapshot(rows=count, columns=types, source=file_digest(source))
+    more = [last.file] if last else []
+    try:
+        with opened(source, folder, *more) as (database, reader):
+            file = folder / "rows.parquet"
+            count, types = _take(database, contract, source, reader, file, last)
+    except duckdb.ConversionException as error:
+        raise _unconverted(source.name, error) from None
+    except duckdb.ParserException as error:
+        raise DataError(f"source.query is not valid SQL: {first_line(error)}") from None
+    except duckdb.Error as error:
+        raise DataError(f"{source.name} cannot be read: {clean(first_line(error))}") from None
+    return Snapshot(rows=count, columns=types, source=source.identity())
 
 
-def _reader(contract: Contract, source: Path) -> str:
-    if source.suffix.lower() == ".parquet" or contract.source.kind == "parquet":
-        return f"read_parquet({literal(str(source))})"
-    texts = contract.source.missing if isinstance(contract.source, CsvSource) else ("", "NA")
-    missing = ", ".join(map(literal, texts))
-    return f"read_csv({literal(str(source))}, nullstr = [{missing}], header = true)"
+def _take(
+    database: "duckdb.DuckDBPyConnection",
+    contract: Contract,
+    source: Located,
+    reader: str,
+    file: Path,
+    last: Kept | None,
+) -> tuple[int, dict[str, str]]:
+    """Write the query's rows; return how many there are and their columns' types."""
+    import duckdb
+
+    have: dict[str, str] = {}
+    try:
+        have = _open(database, contract, reader)
+        rows = _types(database, f"({_query(contract)})")
+        last = last if last and last.fits(database, rows) else None
+        if last is not None:
+            _open(database, contract, reader, last.source_condition(contract, have))
+        wanted = _rows(database, contract, have, rows, last)
+        stream = database.sql(wanted).to_arrow_reader(BATCH_ROWS)
+        count, types = _write(stream, file)
+    except (duckdb.BinderException, duckdb.CatalogException) as error:
+        raise _misfit(have, source.name, error) from None
+    end = last_moment(contract, have)
+    if end is not None and count == 0:
+        raise none_left(contract, end, *_span(database, contract, reader))
+    return count, types
 
 
 def _query(contract: Contract) -> str:
@@ -79,12 +85,17 @@ def _query(contract: Contract) -> str:
     return f"{query.rstrip().removesuffix(';')}\n"
 
 
-def _open(database: "duckdb.DuckDBPyConnection", contract: Contract, reader: str) -> dict[str, str]:
-    """Make the view `source`, cut as of the contract's day; return its columns' types."""
+def _open(
+    database: "duckdb.DuckDBPyConnection", contract: Contract, reader: str, more: str = "TRUE"
+) -> dict[str, str]:
+    """Make the view `source`, cut as of the contract's day and to what holds `more`; return its
+    columns' types."""
     database.execute(f"CREATE OR REPLACE VIEW source AS SELECT * FROM {reader}")
     have = _types(database, "source")
     condition = source_condition(contract, have)
-    database.execute(f"CREATE OR REPLACE VIEW source AS SELECT * FROM {reader} WHERE {condition}")
+    database.execute(
+        f"CREATE OR REPLACE VIEW source AS SELECT * FROM {reader} WHERE {condition} AND {more}"
+    )
     return have
 
 
@@ -93,13 +104,20 @@ def _types(database: "duckdb.DuckDBPyConnection", table: str) -> dict[str, str]:
     return {row[0]: row[1] for row in database.execute(f"DESCRIBE {table}").fetchall()}
 
 
-def _rows(database: "duckdb.DuckDBPyConnection", contract: Contract, source: dict[str, str]) -> str:
+def _rows(
+    database: "duckdb.DuckDBPyConnection",
+    contract: Contract,
+    source: dict[str, str],
+    rows: dict[str, str],
+    last: Kept | None,
+) -> str:
     """Return SQL for the rows to keep, in order of the key columns that the query really has:
-    validation names the rest. `source` holds the source's columns."""
-    have = _types(database, f"({_query(contract)})")
-    order = columns([c for c in contract.key if c in have]) or "ALL"
-    condition = row_condition(contract, source, have)
-    return f"SELECT * FROM ({_query(contract)}) WHERE {condition} ORDER BY {order}"
+    validation names the rest. `source` and `rows` hold the source's and the query's columns."""
+    order = columns([c for c in contract.key if c in rows]) or "ALL"
+    wanted = f"SELECT * FROM ({_query(contract)}) WHERE {row_condition(contract, source, rows)}"
+    wanted = last.rows(contract, rows, wanted) if last else wanted
+    window = window_condition(database, contract, rows, wanted)
+    return f"SELECT * FROM ({wanted}) WHERE {window} ORDER BY {order}"
 
 
 def _span(database: "duckdb.DuckDBPyConnection", contract: Contract, reader: str) -> Any:
@@ -145,8 +163,7 @@ def _nan_is_missing(column: "pa.Array") -> "pa.Array":
     return pc.if_else(pc.is_nan(column), pa.scalar(None, column.type), column)
 
 
-def _misfit(database: Any, source: Path, error: Exception) -> DataError:
-    have = [row[0] for row in database.execute("DESCRIBE source").fetchall()]
+def _misfit(have: dict[str, str], source: str, error: Exception) -> DataError:
     return DataError(
         f"source.query does not fit {source}: {first_line(error)}\n"
         f"  the source has: {', '.join(map(quoted, have))}\n"
@@ -154,7 +171,7 @@ def _misfit(database: Any, source: Path, error: Exception) -> DataError:
     )
 
 
-def _unconverted(source: Path, error: Exception) -> DataError:
+def _unconverted(source: str, error: Exception) -> DataError:
     """Tell a cast of the query's that fails from a CSV file whose values change their type."""
     words = first_line(error)
     if "CSV Error" in words:
@@ -167,10 +184,11 @@ def _unconverted(source: Path, error: Exception) -> DataError:
 
 def _reads(contract: Contract) -> Any:
     """The source but for its path: a file that moves is the same file."""
-    source = contract.source.model_dump(mode="json", exclude={"path", "name"})
+    source = contract.source.model_dump(mode="json", exclude={"path", "name", "connection"})
     split = contract.split.model_dump(mode="json")
     cut = [contract.time, split, list(contract.target_columns)] if contract.source.as_of else None
-    return [source, contract.key, cut]
+    dated = contract.source.window or contract.source.incremental
+    return [source, contract.key, cut, contract.time if dated else None]
 
 
 STAGE = Stage("ingest", "snapshots", Snapshot, __name__, _reads)
@@ -178,21 +196,23 @@ STAGE = Stage("ingest", "snapshots", Snapshot, __name__, _reads)
 
 def find(contract: Contract) -> Snapshot | None:
     """Return the finished snapshot of the source as it is now, or None."""
-    return STAGE.find(contract, file_digest(locate(contract)))
+    return STAGE.find(contract, locate(contract).identity())
 
 
 def snapshot_now(contract: Contract) -> Snapshot:
     """Return the snapshot of the source as it is now, finished or made."""
     source = locate(contract)
-    digest = file_digest(source)
+    digest, code = source.identity(), code_digest(__name__)
 
     def work(folder: Path) -> Snapshot:
-        snapshot = take_snapshot(contract, source, folder)
+        snapshot = take_snapshot(contract, source, folder, kept(contract, code))
         if snapshot.source != digest:
-            raise OSError(f"{source} changed while it was read")
+            raise OSError(f"{source.name} changed while it was read")
         return snapshot
 
-    return STAGE.run(contract, digest, work=work)
+    snapshot = STAGE.run(contract, digest, work=work)
+    remember(contract, code, snapshot.place)
+    return snapshot
 
 
 @stage_task
@@ -202,7 +222,7 @@ def ingest(contract: Contract) -> Snapshot:
     snapshot = snapshot_now(contract)
     types = [f"| {name} | {kind} |" for name, kind in snapshot.columns.items()]
     lines = [
-        f"`{source}` as it is now: {snapshot.summary}",
+        f"`{source.name}` as it is now: {snapshot.summary}",
         "",
         "| column | type |",
         "| --- | --- |",

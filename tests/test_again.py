@@ -21,10 +21,12 @@ def contract(tmp_path: Path) -> Contract:
     pq.write_table(small_rows().drop_columns("_row"), file)
     contract = small_contract(source={"kind": "parquet", "path": str(file)})
 
-    def rows(folder: Path) -> Snapshot:
-        return ingest.take_snapshot(contract, file, folder)
+    source = ingest.locate(contract)
 
-    snapshot = ingest.STAGE.run(contract, ingest.file_digest(file), work=rows)
+    def rows(folder: Path) -> Snapshot:
+        return ingest.take_snapshot(contract, source, folder)
+
+    snapshot = ingest.STAGE.run(contract, source.identity(), work=rows)
     checked = Checked(snapshot=snapshot, rows=200, quarantined=0, expectations=0)
     checked = validate.STAGE.run(contract, snapshot.hash, work=lambda _: checked)
     shards = Shards(checked=checked, folds=(Fold(index=0, rows={}, inputs=5),), targets=("a", "b"))

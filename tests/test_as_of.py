@@ -44,7 +44,7 @@ def weather(folder: Path, change: str) -> Path:
 def weather_contract(file: Path, *overrides: str) -> Contract:
     """Return nyc_weather's contract, with its own query, over another file."""
     contract = load_contract("nyc_weather", overrides)
-    source = contract.source.model_dump(exclude={"kind", "name"})
+    source = contract.source.model_dump(exclude={"kind", "name", "options"})
     content = contract.model_dump() | {"source": source | {"kind": "parquet", "path": str(file)}}
     return Contract.model_validate(content)
 

@@ -20,7 +20,7 @@ from tasks import evaluate, ingest, judge, preprocess, publish, registry, report
 from tasks.evaluate.models import bundle_model
 from tasks.records import Publication, Run
 from tasks.seen import read_seen
-from tasks.storage import file_digest, root_storage
+from tasks.storage import root_storage
 from tests.walk import DATASET, polycast, write_contract
 
 pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy is deprecated")
@@ -103,7 +103,7 @@ def retrained(contract: Contract) -> Run:
     source = ingest.locate(contract)
     snapshot = ingest.STAGE.run(
         contract,
-        file_digest(source),
+        source.identity(),
         work=lambda folder: ingest.take_snapshot(contract, source, folder),
     )
     rows = fetch(snapshot.place) / "rows.parquet"

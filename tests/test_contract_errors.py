@@ -58,6 +58,8 @@ def test_the_contract_that_these_tests_break_is_whole(tmp_path):
     assert load_contract(str(tmp_path / "small.yaml")).recipe.epochs == 3
 
 
+KINDS = "one of: parquet, csv, feather, netcdf, zarr, sql, python"
+
 # What each kind of mistake is told. The columns: what is replaced by what, then the place
 # (line:column) and key, how what was expected begins or reads in part, how what came begins.
 MISTAKES = [
@@ -66,8 +68,8 @@ MISTAKES = [
     ("dataset: small", "dataset: ../x", "2:1 dataset", "lower-case letters", "'../x' (text)"),
     ("dataset: small", "dataset: other", "2:1 dataset", "small, as the file", "'other' (text)"),
     ("dataset: small\n", "", "1:1 dataset", "a value, which is required", "nothing"),
-    ("parquet, p", "parqet, p", "3:10 source.kind", "one of: parquet, csv, python", "'parqet'"),
-    ("kind: parquet, ", "", "3:1 source.kind", "one of: parquet, csv, python", "nothing"),
+    ("parquet, p", "parqet, p", "3:10 source.kind", KINDS, "'parqet'"),
+    ("kind: parquet, ", "", "3:1 source.kind", KINDS, "nothing"),
     ("{kind: parquet, path: rows.parquet}", "5", "3:1 source", "a mapping with the key kind", "5 "),
     ("[id]", "id", "4:1 key", "a list", "'id' (text)"),
     ("[id]", "[]", "4:1 key", "a list of at least 1", "[] (a list)"),

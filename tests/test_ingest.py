@@ -253,7 +253,7 @@ def test_times_with_a_zone_stay_the_same_moments(tmp_path: Path) -> None:
 
 def test_the_record_says_rows_types_and_the_sources_hash(tmp_path: Path) -> None:
     file = written(tmp_path, pa.table({"id": [1, 2], "place": ["a", None]}))
-    found = take_snapshot(contract_of(file), file, tmp_path)
+    found = take_snapshot(contract_of(file), locate(contract_of(file)), tmp_path)
     assert (found.rows, found.columns) == (2, {"id": "int64", "place": "string"})
     assert found.source == file_digest(file)
 

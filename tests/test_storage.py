@@ -18,6 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tasks.storage import MANIFEST, BrokenWork, Storage
+from tests.objects import object_storage
 from tests.walk import surroundings
 
 PLACE = "things/small/key"
@@ -34,30 +35,8 @@ def put(storage: Storage, text: str = "content") -> None:
 @pytest.fixture(scope="module")
 def s3() -> Iterator[str]:
     """Start an S3 server on loopback; return the address of a root in a bucket of it."""
-    from moto.server import ThreadedMotoServer
-
-    server = ThreadedMotoServer("127.0.0.1", port=0)
-    server.start()
-    host, port = server.get_host_and_port()
-    kept = dict(os.environ)
-    os.environ.update(
-        AWS_ENDPOINT_URL=f"http://{host}:{port}",
-        AWS_ENDPOINT_URL_S3=f"http://{host}:{port}",
-        AWS_ACCESS_KEY_ID="testing",
-        AWS_SECRET_ACCESS_KEY="testing",
-        AWS_DEFAULT_REGION="us-east-1",
-    )
-    for name in ("AWS_CA_BUNDLE", "REQUESTS_CA_BUNDLE"):
-        os.environ.pop(name, None)
-    import s3fs
-
-    s3fs.S3FileSystem.clear_instance_cache()  # it keeps file systems, and with them their address
-    s3fs.S3FileSystem().mkdir("bucket")
-    yield "s3://bucket/prefix"
-    s3fs.S3FileSystem.clear_instance_cache()
-    server.stop()
-    os.environ.clear()
-    os.environ.update(kept)
+    with object_storage() as address:
+        yield f"{address}/prefix"
 
 
 @pytest.fixture(params=["folder", "s3"])

@@ -1,0 +1,125 @@
+"""A source that grows: which rows of the last snapshot stay, and from when on the source is read.
+
+In: a contract with `source.incremental` or `source.window`, and the last snapshot's rows. Out: SQL
+conditions, and SQL for all rows. Raises DataError where there is no usable time.
+
+A row of the query looks at most `incremental` back or ahead. So rows that are older than that
+before the newest row can no longer change as the source grows: they stay. Newer ones are made
+again, and for the oldest of these the source is read from twice as far back on. Rows without a
+time, which validation sets aside, are all made again, from the part that is read.
+"""
+
+import json
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from data_contracts.contract import Contract
+from data_contracts.duration import seconds
+from data_contracts.source import moment
+from tasks.as_of import Types, before, is_moment, time_kind
+from tasks.database import last_time, literal, quoted
+from tasks.errors import DataError
+from tasks.storage import digest, root_storage
+
+if TYPE_CHECKING:
+    import duckdb
+
+FOLDER = "last_snapshots"
+
+
+@dataclass(frozen=True)
+class Kept:
+    """The last snapshot's rows, and the moments that tell which of them stay."""
+
+    file: Path
+    until: datetime
+    """Rows before this moment stay."""
+    since: datetime
+    """The source is read from this moment on."""
+
+    def source_condition(self, contract: Contract, source: Types) -> str:
+        """Return SQL that holds for the source's rows to read. Raises DataError."""
+        return _from(contract, _dated(contract, source, "the source"), self.since)
+
+    def rows(self, contract: Contract, rows: Types, made: str) -> str:
+        """Return SQL for all rows, `made` being SQL for those of the query. Raises DataError."""
+        kind = _dated(contract, rows, "source.query")
+        stay = f"SELECT * EXCLUDE _row FROM read_parquet({literal(str(self.file))})"
+        stay += f" WHERE {before(contract, kind, self.until)}"
+        return f"{stay} UNION ALL {made} AND {_from(contract, kind, self.until)}"
+
+    def fits(self, database: "duckdb.DuckDBPyConnection", rows: Types) -> bool:
+        """Whether the rows that stay have the query's columns and types."""
+        found = database.execute(f"DESCRIBE FROM read_parquet({literal(str(self.file))})")
+        return {r[0]: r[1] for r in found.fetchall() if r[0] != "_row"} == dict(rows)
+
+
+def kept(contract: Contract, code: str) -> Kept | None:
+    """Return what the last snapshot keeps; None where the whole source is to be read."""
+    reach, storage = contract.source.incremental, root_storage()
+    content = storage.read(_pointer(contract, code))
+    if reach is None or contract.source.as_of is not None or content is None:
+        return None
+    place = json.loads(content)["place"]
+    if storage.manifest(place) is None:
+        return None
+    file = storage.fetch(place) / "rows.parquet"
+    newest = last_time(file, contract.time or "")
+    if newest is None:
+        return None
+    until = _earlier(moment(newest), seconds(reach))
+    return Kept(file, until, _earlier(until, seconds(reach)))
+
+
+def remember(contract: Contract, code: str, place: str) -> None:
+    """Have the next run begin with the snapshot at a place."""
+    if contract.source.incremental is not None and contract.source.as_of is None:
+        root_storage().put(_pointer(contract, code), json.dumps({"place": place}).encode())
+
+
+def window_condition(
+    database: "duckdb.DuckDBPyConnection", contract: Contract, rows: Types, every: str
+) -> str:
+    """Return SQL that holds for the rows of `source.window`, `every` being SQL for all rows."""
+    if contract.source.window is None:
+        return "TRUE"
+    kind, time = _dated(contract, rows, "source.query"), quoted(contract.time or "")
+    newest = f"SELECT make_timestamp(max(epoch_us({time}))) FROM ({every})"
+    ((found,),) = database.execute(newest).fetchall()
+    if found is None:
+        return "TRUE"
+    start = _earlier(found.replace(tzinfo=UTC), seconds(contract.source.window))
+    return f"NOT ({before(contract, kind, start)})"
+
+
+def _pointer(contract: Contract, code: str) -> str:
+    """Return where the last snapshot of this source, query and code is written down."""
+    asks = [contract.source.model_dump(mode="json"), contract.key, contract.time, code]
+    return f"{FOLDER}/{contract.dataset}/{digest(asks)[:16]}.json"
+
+
+def _from(contract: Contract, kind: str, start: datetime) -> str:
+    time = quoted(contract.time or "")
+    return f"(NOT ({before(contract, kind, start)}) OR {time} IS NULL)"
+
+
+def _earlier(when: datetime, by: int) -> datetime:
+    try:
+        return when - timedelta(seconds=by)
+    except OverflowError:
+        return datetime.min.replace(tzinfo=UTC)
+
+
+def _dated(contract: Contract, columns: Types, where: str) -> str:
+    """Return the type of the time column. Raises DataError where it is no time."""
+    kind = time_kind(contract, columns)
+    if not is_moment(kind):
+        asks = "incremental" if contract.source.incremental else "window"
+        came = f"it comes as {kind}" if kind else "there is none"
+        raise DataError(
+            f"source.{asks} needs {contract.dataset}'s time column {quoted(contract.time or '')} "
+            f"as a timestamp or a date in {where}: {came}"
+        )
+    return kind

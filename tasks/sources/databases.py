@@ -1,0 +1,148 @@
+"""What a database answers to a statement: DuckDB's file, or SQLite and PostgreSQL through ADBC.
+
+Rows come as Arrow batches, and nothing is ever written: each is opened to be read alone.
+"""
+
+import shutil
+import tempfile
+import weakref
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from data_contracts.source import SqlSource
+from tasks.addresses import clean
+from tasks.database import SETTINGS, connect, first_line, literal
+from tasks.errors import DataError
+from tasks.sources.files import Files, find_files
+from tasks.sources.located import STAGED, Located, write_batches
+from tasks.sources.secrets import address_of
+from tasks.storage import digest
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+BATCH_ROWS = 65_536
+
+
+class _Copy:
+    """A temporary folder that goes when nothing holds it any more."""
+
+    def __init__(self) -> None:
+        self.folder = Path(tempfile.mkdtemp(prefix="polycast-source-"))
+        weakref.finalize(self, shutil.rmtree, self.folder, ignore_errors=True)
+
+
+def from_database(source: SqlSource, dataset: str) -> Located:
+    """Return a statement's rows as a source. Raises DataError."""
+    if source.database == "postgresql":
+        return _copied(source)
+    files = find_files(source.path or "", dataset, "parquet")
+    if files.fs is not None or len(files.paths) != 1:
+        raise DataError(
+            f"expected one file of {source.database} on this machine, came {files.name}"
+        )
+    return Located(files.name, lambda: _identity(files), batches=lambda: _batches(source, files))
+
+
+def _identity(files: Files) -> str:
+    """Return a hash of a database's file and of what is not yet written into it."""
+    path = files.paths[0]
+    logs = [p for p in (f"{path}-wal", f"{path}.wal") if Path(p).is_file()]
+    return digest([Files(p, (p,)).identity() for p in (path, *logs)])
+
+
+def _copied(source: SqlSource) -> Located:
+    """Copy a server's rows: only they say whether it has others than before.
+
+    Their hash does not mind the order in which the server gives them.
+    """
+    copy = _Copy()
+    file = copy.folder / STAGED
+    write_batches(_batches(source, None), file)
+    reader = f"read_parquet({literal(str(file))})"
+    with connect([file]) as database:
+        hashes = f"SELECT count(*), sum(hash(s)::HUGEINT), bit_xor(hash(s)) FROM {reader} AS s"
+        seen = str(database.execute(hashes).fetchone())
+        names = str(database.execute(f"DESCRIBE FROM {reader}").fetchall())
+    seal = digest([names, seen])
+    return Located("PostgreSQL", lambda: seal, (str(file),), reader, kept=copy)
+
+
+def _batches(source: SqlSource, files: Files | None) -> "pa.RecordBatchReader":
+    import pyarrow as pa
+
+    stream = _guarded(source, files)
+    schema = next(stream)
+    assert isinstance(schema, pa.Schema)
+    return pa.RecordBatchReader.from_batches(schema, stream)
+
+
+def _guarded(source: SqlSource, files: Files | None) -> Iterator[Any]:
+    """Yield the schema, then the batches; whatever the database says, without its secrets."""
+    import pyarrow as pa
+
+    try:
+        with _answer(source, files) as reader:
+            fields = [_plain_field(field) for field in reader.schema]
+            yield (schema := pa.schema(fields))
+            for batch in reader:
+                columns = [_plain(column) for column in batch.columns]
+                yield pa.record_batch(columns, schema=schema)
+    except DataError:
+        raise
+    except ModuleNotFoundError as error:
+        raise DataError(
+            f"the package {error.name} is not installed: pip install 'polycast[sql]'"
+        ) from None
+    except Exception as error:
+        where = files.name if files else "PostgreSQL"
+        raise DataError(
+            f"{where} does not answer source.statement: {clean(first_line(error))}"
+        ) from None
+
+
+@contextmanager
+def _answer(source: SqlSource, files: Files | None) -> "Iterator[pa.RecordBatchReader]":
+    """Yield the reader of a statement's rows, from a database that can be read alone."""
+    path = files.paths[0] if files else ""
+    if source.database == "duckdb":
+        import duckdb
+
+        with duckdb.connect(path, read_only=True, config={**SETTINGS}) as database:
+            database.execute("SET TimeZone = 'UTC'")
+            database.execute("SET enable_external_access = false")
+            yield database.sql(_select(source)).to_arrow_reader(BATCH_ROWS)
+        return
+    with closing(_connected(source, path)) as connection, connection.cursor() as cursor:
+        if source.database == "postgresql":
+            cursor.execute("SET TRANSACTION READ ONLY")
+        cursor.execute(_select(source))
+        with cursor.fetch_record_batch() as reader:
+            yield reader
+
+
+def _connected(source: SqlSource, path: str) -> Any:
+    if source.connection is not None:
+        from adbc_driver_postgresql import dbapi
+
+        return dbapi.connect(address_of(source.connection))
+    from adbc_driver_sqlite import dbapi as sqlite
+
+    return sqlite.connect(f"{Path(path).resolve().as_uri()}?mode=ro")
+
+
+def _select(source: SqlSource) -> str:
+    """Return the statement in brackets, so that it can only be one SELECT."""
+    return f"SELECT * FROM (\n{source.statement.rstrip().removesuffix(';')}\n) AS answer"
+
+
+def _plain_field(field: "pa.Field") -> "pa.Field":
+    kind = getattr(field.type, "storage_type", field.type)
+    return field.with_type(kind).remove_metadata()
+
+
+def _plain(column: "pa.Array") -> "pa.Array":
+    """Return a column of a type of the database's own as what it is kept as."""
+    return getattr(column, "storage", column)
