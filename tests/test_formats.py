@@ -5,6 +5,7 @@ import json
 import subprocess
 import sys
 import sysconfig
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -245,6 +246,11 @@ def test_what_every_format_carries_is_not_refused(
         assert contract.publishing.formats == FORMATS
         assert not_carried(bundles[name][0]) == ""
     assert set(SPREAD_LOSSES) == SPREADS
+
+
+def test_an_architecture_that_a_package_brings_is_not_carried() -> None:
+    member = replace(untrained_bundle(small_contract()).members[0], architecture="wide")
+    assert "wide, which a package brings" in not_carried(Bundle([member]))
 
 
 def test_a_format_is_named_once_and_is_one_that_there_is() -> None:
