@@ -69,7 +69,8 @@ class System:
     def tendency(self, state: State) -> State:
         """Return what the fast variables do to the slow ones: u (members, slow)."""
         y = state[:, self.slow :].reshape(len(state), self.slow, self.fast)
-        return np.asarray(-self.exchange * y.sum(axis=2))
+        found: State = -self.exchange * y.sum(axis=2)
+        return found
 
     def change(self, state: State) -> State:
         """Return the derivative of a state by time."""
