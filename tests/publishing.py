@@ -122,6 +122,8 @@ def publish_here(settings: dict[str, str], place: str, log: str, fuse: float | N
 
     fuse: the seconds after which it is killed; never when None.
     """
+    for name in ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI"):
+        os.environ.pop(name, None)  # of the test before, whose processes had the same server
     os.environ.update(settings)
     with Path(log).open("a", encoding="utf-8", buffering=1) as stream:
         os.dup2(stream.fileno(), 2)
