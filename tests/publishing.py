@@ -1,6 +1,8 @@
 """Candidates whose files are all in storage, ready to be published; and who publishes them."""
 
 import os
+import signal
+import threading
 import time
 import warnings
 from pathlib import Path
@@ -115,11 +117,20 @@ def _published(contract: Contract, verdict: Verdict) -> Publication:
     )
 
 
-def publish_here(settings: dict[str, str], place: str, log: str) -> None:
-    """Publish the candidate at a place; what a process of its own runs."""
+def publish_here(settings: dict[str, str], place: str, log: str, fuse: float | None) -> None:
+    """Publish the candidate at a place; what a process of its own runs.
+
+    fuse: the seconds after which it is killed; never when None.
+    """
+    for name in ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI"):
+        os.environ.pop(name, None)  # of the test before, whose processes had the same server
     os.environ.update(settings)
     with Path(log).open("a", encoding="utf-8", buffering=1) as stream:
         os.dup2(stream.fileno(), 2)
         made = Candidate.model_validate((root_storage().manifest(place) or {})["record"])
+        if fuse is not None:
+            threading.Timer(fuse, os.kill, (os.getpid(), signal.SIGKILL)).start()
         found = published(small_contract(), made)
         stream.write(f"{place} is version {found.version}\n")
+        stream.flush()
+    os._exit(0)  # the fuse would be waited for
