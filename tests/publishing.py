@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 from data_contracts.contract import Contract
 from tasks import publish, registry
 from tasks.journal import ChampionMoved, mend
+from tasks.learning.bundle import save_bundle
 from tasks.passing import passes
 from tasks.preprocess import write_shards
 from tasks.records import Candidate, Checked, Publication, Score, Scores, Shards, Snapshot, Verdict
@@ -21,6 +22,7 @@ from tasks.seen import write_seen
 from tasks.storage import digest, root_storage
 from tasks.train import train_candidate
 from tests.builders import CANDIDATE, small_contract, small_rows
+from tests.untrained import untrained_bundle
 
 
 def prepare(contract: Contract, rows: pa.Table, name: str = "one") -> Shards:
@@ -57,14 +59,13 @@ def trained(contract: Contract, shards: Shards, name: str) -> Candidate:
     return made
 
 
-def bare(shards: Shards, name: str) -> Candidate:
-    """Keep a candidate in storage that no one will ask: its bundle has no network."""
+def untrained(shards: Shards, name: str) -> Candidate:
+    """Keep a candidate in storage whose network is as it was before training."""
     place = f"candidates/small/{name}"
     changes = {"shards": shards, "place": place, "hash": digest(name)}
     made = CANDIDATE.model_copy(update=changes)
     with root_storage().write(place) as job:
-        (job.folder / registry.BUNDLE).mkdir()
-        (job.folder / registry.BUNDLE / "bundle.json").write_text("{}", "utf-8")
+        save_bundle(untrained_bundle(small_contract()), job.folder / registry.BUNDLE)
         curve = '[{"division": "fold_0", "loss": [1.0], "val_loss": [1.0]}]'
         (job.folder / "curves.json").write_text(curve, "utf-8")
         write_seen(small_contract(), [small_rows(4)], job.folder / registry.SEEN)

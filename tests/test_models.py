@@ -28,7 +28,7 @@ from tasks.registry_database import make_database
 from tasks.storage import root_storage
 from tasks.uses import uses, using
 from tests.builders import small_contract, small_rows
-from tests.publishing import bare, judged, prepare, published, trained
+from tests.publishing import judged, prepare, published, trained, untrained
 from tests.walk import DATASET, polycast, surroundings, write_contract
 
 CONTRACT = small_contract()
@@ -240,7 +240,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
         patch.setenv("POLYCAST_HOME", str(state))
         shards = prepare(CONTRACT, small_rows())
         published(CONTRACT, trained(CONTRACT, shards, "first"))
-        published(other(hidden=[8], seed=1), bare(shards, "second"))
+        published(other(hidden=[8], seed=1), untrained(shards, "second"))
     return state
 
 
@@ -334,7 +334,7 @@ def test_a_version_whose_snapshot_is_gone_says_what_is_missing(home: Path) -> No
 
 def test_what_was_rolled_back_counts_as_rejected_until_it_is_promoted() -> None:
     shards = prepare(CONTRACT, small_rows())
-    first, second = (bare(shards, name) for name in ("first", "second"))
+    first, second = (untrained(shards, name) for name in ("first", "second"))
     published(CONTRACT, first)
     assert published(CONTRACT, second).version == "2"
     verdict = judged(second)
@@ -346,7 +346,7 @@ def test_what_was_rolled_back_counts_as_rejected_until_it_is_promoted() -> None:
     made = publish.publish_verdict(CONTRACT, second, settled)
     assert (made.version, made.outcome) == (None, "rejected")
     assert aliases() == {"champion": "1", "previous": "2"}
-    third = bare(shards, "third")  # another candidate is published as ever
+    third = untrained(shards, "third")  # another candidate is published as ever
     assert approvals.settle(CONTRACT, judged(third)).outcome == "pass"
     promote("small", "2", "bob")
     assert approvals.settle(CONTRACT, verdict) == verdict
@@ -459,7 +459,7 @@ def test_a_pruned_version_takes_its_files_and_leases_with_it(
 ) -> None:
     shards = prepare(CONTRACT, small_rows())
     for name in ("first", "second", "third", "fourth"):
-        published(CONTRACT, bare(shards, name))
+        published(CONTRACT, untrained(shards, name))
     root_storage().put("uses/small/1/old.json", b"{}")
     folders = list(Path(root_storage().path, "registry", "artifacts").rglob("MLmodel"))
     assert len(folders) == 4

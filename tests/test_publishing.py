@@ -21,7 +21,7 @@ from tasks.publish import STAGE
 from tasks.records import Candidate
 from tasks.storage import root_storage
 from tests.builders import small_contract, small_rows
-from tests.publishing import bare, prepare, publish_here
+from tests.publishing import prepare, publish_here, untrained
 from tests.topology import needs_postgres, postgres
 
 AT_ONCE = 4
@@ -151,13 +151,13 @@ def _judged_by_the_champion_of_then(known: dict[str, registry.Version]) -> None:
 
 def candidates(count: int) -> list[Candidate]:
     shards = prepare(small_contract(), small_rows())
-    return [bare(shards, f"c{i:02}") for i in range(count)]
+    return [untrained(shards, f"c{i:02}") for i in range(count)]
 
 
 def test_of_several_that_publish_at_once_each_is_judged_by_the_champion_of_then(
     tmp_path: Path,
 ) -> None:
-    made = candidates(4)
+    made = candidates(2)
     crowd(tmp_path, seed=0).publish([c.place for c in made])
     hold(made)
 
