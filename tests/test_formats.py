@@ -2,6 +2,7 @@
 
 import ast
 import json
+import math
 import subprocess
 import sys
 import sysconfig
@@ -77,6 +78,15 @@ CARRIED: dict[str, dict[str, Any]] = {
     | recipe("shared", normalization="batch", block="residual", numeric_embedding="periodic"),
     "shares": SHARES | recipe("multi_head", head_hidden=[4]),
     "independent": recipe("independent", loss="crps"),
+    "scaled": recipe("shared", label_embedding=2)
+    | {
+        "features": {
+            "x": {"scaling": "quantile"},
+            "z": {"scaling": "smooth_clip", "impute": "mean"},
+            "angle": {"scaling": "minmax", "impute": "constant", "fill": 90.0},
+            "place": {"kind": "categorical", "rare": 10},
+        }
+    },
     "ensemble": recipe("ensemble", members=3, numeric_embedding="piecewise_linear")
     | targets({"output": "sigmoid", "bounds": [-50, 60]}, {"transform": "quantile"}),
     "joint_gaussian": recipe("joint_gaussian"),
@@ -111,6 +121,10 @@ def train_rows(name: str, seed: int = 0) -> pa.Table:
     if name in ("shares", "shares of medians"):
         share = np.random.default_rng(seed).uniform(1, 99, len(rows))
         return replaced(replaced(rows, "a", share), "b", 100 - share)
+    if name == "scaled":
+        places = rows["place"].to_pylist()
+        places[:3] = ["elsewhere", "nowhere", "nowhere"]
+        return replaced(rows, "place", places)
     if name in ("bent", "samples", "samples of points", "quantile"):
         values = np.random.default_rng(seed).lognormal(size=(2, len(rows)))
         return replaced(replaced(rows, "a", values[0]), "b", 1e-6 * values[1])
@@ -123,7 +137,7 @@ def asked_rows() -> pa.Table:
     places = rows["place"].to_pylist()
     places[:4] = ["elsewhere", "", "here ", "Here"]
     x = rows["x"].to_pylist()
-    x[4:8] = [1e6, -1e6, 0.0, 1e-300]
+    x[4:10] = [1e6, -1e6, 0.0, 1e-300, math.inf, -math.inf]
     times = rows["time"].to_pylist()
     times[5] = None
     return replaced(replaced(replaced(rows, "place", places), "x", x), "time", times)

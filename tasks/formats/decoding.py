@@ -58,7 +58,7 @@ def _base(scaler: TargetScaler, raw: Raw) -> Any:
     if scaler.present is None:
         return ops.zeros_like(next(t for (_, how), (_, t) in raw.items() if how == NUMBER))
     present = raw[scaler.present, NUMBER][1]
-    return ops.where(ops.isnan(present), scaler.fill, present)
+    return ops.where(ops.isfinite(present), present, scaler.fill)
 
 
 def _inverse(transform: Transform | None, values: Any) -> Any:

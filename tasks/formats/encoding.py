@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from keras import ops
 
+from tasks.formats.arithmetic import interpolated
 from tasks.formats.inputs import LABEL, NUMBER, SECONDS, RawInput
 from tasks.learning.encoders import (
     PARTS,
@@ -18,6 +19,7 @@ from tasks.learning.encoders import (
     TimestampEncoder,
 )
 from tasks.learning.preprocessing import Preprocessing
+from tasks.learning.transforms import Quantile, Transform
 
 Raw = Mapping[tuple[str, str], tuple[RawInput, Any]]
 """By column and reading: what goes in, and its tensor (rows,)."""
@@ -48,18 +50,39 @@ def matrix(raw: Raw, keys: Sequence[tuple[str, str]]) -> Any:
 
 def _numbers(encoders: Sequence[NumericEncoder], raw: Raw) -> tuple[list[str], Any]:
     values = matrix(raw, [(e.column, NUMBER) for e in encoders])
-    missing = ops.isnan(values)
-    filled = ops.where(missing, _vector([e.fill for e in encoders]), values)
+    known = ops.isfinite(values)
+    filled = ops.where(known, values, _vector([e.fill for e in encoders]))
+    if any(e.transform is not None for e in encoders):
+        columns = [_forward(e.transform, filled[..., i]) for i, e in enumerate(encoders)]
+        filled = ops.stack(columns, axis=-1)
     center, scale = _vector([e.center for e in encoders]), _vector([e.scale for e in encoders])
-    scaled = ops.cast((filled - center) / scale, "float32")
+    scaled = (filled - center) / scale
+    if any(e.clip for e in encoders):
+        clip = _vector([e.clip or np.inf for e in encoders])
+        scaled = scaled / ops.sqrt(1.0 + ops.square(scaled / clip))
+    scaled, missing = ops.cast(scaled, "float32"), ops.logical_not(known)
     marked = [i for i, e in enumerate(encoders) if e.indicator]
     names = [e.inputs[0] for e in encoders] + [encoders[i].inputs[1] for i in marked]
     return names, _joined([scaled, *_marks(missing, marked)])
 
 
+def _forward(transform: Transform | None, values: Any) -> Any:
+    """Return values (rows,) by the map that a column's scaling asks for."""
+    if transform is None:
+        return values
+    if not isinstance(transform, Quantile):
+        raise ValueError(f"no format carries a feature with transform {transform.kind}")
+    start, end = np.array(transform.values), np.array(transform.normal)
+    if len(start) < 2:
+        return values - start[0] + end[0]
+    held = ops.clip(values, float(start[0]), float(start[-1]))
+    slope = (end[-1] - end[0]) / (start[-1] - start[0])
+    return interpolated(held, start, end) + (values - held) * slope
+
+
 def _cycles(encoders: Sequence[CyclicEncoder], raw: Raw) -> tuple[list[str], Any]:
     values = matrix(raw, [(e.column, NUMBER) for e in encoders])
-    missing = ops.isnan(values)
+    missing = ops.logical_not(ops.isfinite(values))
     sine, cosine = _waves(values, missing, [e.period for e in encoders])
     marked = [i for i, e in enumerate(encoders) if e.indicator]
     names = [e.inputs[k] for k in (0, 1) for e in encoders]
@@ -70,7 +93,7 @@ def _cycles(encoders: Sequence[CyclicEncoder], raw: Raw) -> tuple[list[str], Any
 def _times(encoders: Sequence[TimestampEncoder], raw: Raw) -> tuple[list[str], Any]:
     each = [(e.column, *PARTS[part]) for e in encoders for part in e.parts]
     values = matrix(raw, [(column, SECONDS) for column, _, _ in each])
-    missing, periods = ops.isnan(values), [period for _, period, _ in each]
+    missing, periods = ops.logical_not(ops.isfinite(values)), [period for _, period, _ in each]
     since = ops.where(missing, 0.0, values) - _vector([start for _, _, start in each])
     within = since - ops.floor(since / _vector(periods)) * _vector(periods)
     sine, cosine = _waves(within, missing, periods)
@@ -88,12 +111,15 @@ def _waves(values: Any, missing: Any, periods: Sequence[float]) -> tuple[Any, An
 def _label(encoder: CategoricalEncoder, entry: RawInput, codes: Any) -> tuple[list[str], Any]:
     other = len(entry.labels)
     known = ops.where(ops.logical_and(codes >= 0, codes < other), codes, other)
+    width = len(encoder.inputs)
     if entry.labels != encoder.labels:
-        # Members have vocabularies of their own: what one lacks is another label to it.
+        # Rare labels share an input, and members have vocabularies of their own: what one lacks is
+        # another label to it.
         own = {label: i for i, label in enumerate(encoder.labels)}
-        places = [own.get(label, len(own)) for label in entry.labels] + [len(own)]
+        own |= dict.fromkeys(encoder.rare, len(encoder.labels))
+        places = [own.get(label, width - 1) for label in entry.labels] + [width - 1]
         known = ops.take(np.array(places, np.int32), known, axis=0)
-    return list(encoder.inputs), ops.one_hot(known, len(encoder.labels) + 1, dtype="float32")
+    return list(encoder.inputs), ops.one_hot(known, width, dtype="float32")
 
 
 def _marks(missing: Any, marked: list[int]) -> list[Any]:

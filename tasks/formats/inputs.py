@@ -76,7 +76,7 @@ def interface(bundle: Bundle) -> Interface:
     needed: dict[tuple[str, str], dict[str, None]] = {}
     for member in bundle.members:
         for encoder in member.preprocessing.encoders:
-            own = encoder.labels if isinstance(encoder, CategoricalEncoder) else ()
+            own = encoder.known if isinstance(encoder, CategoricalEncoder) else ()
             needed.setdefault((encoder.column, reading(encoder)), {}).update(dict.fromkeys(own))
         for scaler in member.preprocessing.scalers:
             if scaler.present:

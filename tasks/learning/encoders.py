@@ -155,7 +155,7 @@ class TargetScaler:
     """A target's scaling and its exact inverse: scaled = (transform(value) - center) / scale.
 
     Where `present` names a column, what is scaled is the change from that column's value, and
-    `fill` stands in where it is missing.
+    `fill` stands in where it is missing or infinite.
     """
 
     column: str
@@ -193,7 +193,7 @@ class TargetScaler:
             values = self.transform.inverse(values)
         if present is None:
             return values
-        base = np.where(np.isnan(present), self.fill, present)
+        base = np.where(np.isfinite(present), present, self.fill)
         return values + base.reshape(-1, *(1,) * (scaled.ndim - 1))
 
     @property
