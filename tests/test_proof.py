@@ -9,6 +9,8 @@ from typing import Any
 
 import mlflow
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from data_contracts.contract import Contract
@@ -199,3 +201,19 @@ def test_a_sample_of_no_rows_proves_nothing_wrong() -> None:
     nothing = np.empty((0, 2))
     assert _off(nothing, nothing, nothing, ("a", "b")) == 0.0
     assert Sample(small_rows(1), nothing).truth.size == 0
+
+
+def test_the_memory_of_a_process_is_its_own_and_not_its_parents(tmp_path: Path) -> None:
+    runner = tmp_path / "runner.py"
+    runner.write_text(
+        "def load(folder):\n    return None\n\n"
+        "def predict(model, rows):\n    return rows.column(0).to_numpy().reshape(-1, 1)\n",
+        "utf-8",
+    )
+    pq.write_table(pa.table({"x": [1.0, 2.0]}), tmp_path / "rows.parquet")
+    (tmp_path / "out").mkdir()
+    large = np.ones(40_000_000)  # 320 MB of this process, which is the other's parent
+    with CleanProcess(runner, tmp_path / "out") as clean:
+        found = clean.answer(tmp_path, tmp_path / "rows.parquet")
+    assert found.answers.tolist() == [[1.0], [2.0]]
+    assert 10e6 < found.peak < large.nbytes
