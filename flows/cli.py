@@ -8,6 +8,7 @@ from flows.commands import (
     retraining,
     services,
     serving,
+    setting_aside,
     versions,
     watching,
 )
@@ -53,6 +54,7 @@ for command in (
     services.deploy,
 ):
     app.command()(command)
+app.add_typer(setting_aside.quarantine, name="quarantine")
 
 
 def main() -> None:

@@ -14,6 +14,7 @@ COMMANDS = (
     "approve",
     "reject",
     "check",
+    "quarantine",
     "predict",
     "models",
     "promote",
