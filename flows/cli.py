@@ -3,6 +3,7 @@
 import typer
 
 from flows.commands import (
+    drafting,
     looking,
     predicting,
     retraining,
@@ -36,6 +37,7 @@ for command in (
     retraining.approve,
     retraining.reject,
     retraining.check,
+    drafting.init,
     predicting.predict,
     versions.models,
     versions.promote,

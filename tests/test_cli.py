@@ -13,6 +13,7 @@ COMMANDS = (
     "retrain",
     "approve",
     "reject",
+    "init",
     "check",
     "quarantine",
     "predict",
