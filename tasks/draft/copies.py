@@ -93,9 +93,10 @@ def _centred(values: Float) -> Float:
     """Return columns with mean 0 and deviation 1 over their finite values."""
     finite = np.where(np.isfinite(values), values, np.nan)
     count = np.maximum(np.isfinite(finite).sum(axis=0), 1)
-    mean = np.nansum(finite, axis=0) / count
-    deviation = np.sqrt(np.nansum(np.square(finite - mean), axis=0) / count)
-    centred: Float = (finite - mean) / np.where(deviation > 0, deviation, 1.0)
+    with np.errstate(over="ignore", invalid="ignore"):  # numbers near the end of their range
+        mean = np.nansum(finite, axis=0) / count
+        deviation = np.sqrt(np.nansum(np.square(finite - mean), axis=0) / count)
+        centred: Float = (finite - mean) / np.where(deviation > 0, deviation, 1.0)
     return centred
 
 

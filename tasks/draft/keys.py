@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from tasks.database import columns, quoted
 from tasks.draft.facts import Fact, one
+from tasks.draft.meanings import words_of
 
 if TYPE_CHECKING:
     import duckdb
@@ -71,7 +72,7 @@ def _given(
 def _guesses(
     facts: dict[str, Fact], time: str | None, group: str | None, targets: Sequence[str]
 ) -> Iterator[tuple[str, ...]]:
-    """Yield keys from the likeliest on: group and time, time, a column alone, a label and time."""
+    """Yield keys from the likeliest on: group and time, time, an id, a label and time, others."""
     if time and group:
         yield (group, time)
     if time:
@@ -81,7 +82,8 @@ def _guesses(
     ]
     names = [f for f in names if f.kind != "number" or f.integer]
     named = [f.name for f in names if f.unique]
-    yield from ((n,) for n in sorted(named, key=lambda n: "id" not in n.lower()))
+    ids = [n for n in named if "id" in words_of(n) or n == time]
+    yield from ((n,) for n in ids)
     labels = [f for f in names if f.known == f.rows and f.name != time and not f.unique]
     labels = [f for f in labels if f.kind == "text" or f.integer]
     first = time or group
@@ -92,6 +94,7 @@ def _guesses(
             (a.name, b.name, first) for a, b in pairwise(near)
             if first not in (a.name, b.name)
         )  # fmt: skip
+    yield from ((n,) for n in named if n not in ids)
 
 
 def _is_unique(facts: dict[str, Fact], names: tuple[str, ...]) -> bool:

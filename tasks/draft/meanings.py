@@ -93,7 +93,7 @@ def cycle(fact: Fact) -> float | None:
     """Return the period of a number whose name and range are those of a cycle."""
     if fact.kind != "number" or fact.least is None or fact.most is None or fact.constant:
         return None
-    words = _words(fact.name)
+    words = words_of(fact.name)
     for known, least, most, period in _CYCLES:
         if words & known and least <= fact.least and fact.most <= most:
             if period == 360 and fact.most - fact.least < 180:
@@ -102,7 +102,8 @@ def cycle(fact: Fact) -> float | None:
     return None
 
 
-def _words(name: str) -> set[str]:
+def words_of(name: str) -> set[str]:
+    """Return the words that a name is made of: `wind_dir` and `windDir` are wind and dir."""
     name = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower()
     for phrase, word in _PHRASES.items():
         name = name.replace(phrase, word)
@@ -146,7 +147,7 @@ def _left(fact: Fact) -> str:
 def _is_number_of_row(fact: Fact) -> bool:
     if not fact.integer or fact.least is None or fact.most is None:
         return False
-    return fact.most - fact.least == fact.rows - 1 or "id" in _words(fact.name)
+    return fact.most - fact.least == fact.rows - 1 or "id" in words_of(fact.name)
 
 
 def _plain(fact: Fact) -> dict[str, Any]:

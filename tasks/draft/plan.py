@@ -112,7 +112,8 @@ def _open(plan: Plan, database: "duckdb.DuckDBPyConnection", reader: str) -> lis
 def _targets(plan: Plan) -> None:
     for name in plan.wish.targets:
         fact = plan.facts[name]
-        if fact.kind not in ("number", "flag"):
+        empty = fact.type == '"NULL"'
+        if fact.kind not in ("number", "flag") and not empty:
             raise DataError(f"{name}: expected a number as target, came {fact.type}")
         if not fact.known or (fact.kind == "number" and fact.least is None):
             raise DataError(f"{name}: expected a target with values, came none at all")

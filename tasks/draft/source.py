@@ -66,6 +66,8 @@ def odd_names(names: list[str]) -> dict[str, str]:
 def _odd(name: str, had: set[str]) -> str:
     if name in RESERVED:
         return "has a name that Polycast gives its own columns"
+    if "\0" in name:
+        return "has a name that some libraries cut"
     if not name.strip() or len(name) > LONGEST:
         return f"has a name of {len(name)} characters"
     if name.lower() in had:
