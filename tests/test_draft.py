@@ -240,7 +240,8 @@ def test_bounds_lie_beyond_what_was_seen_and_keep_its_sign() -> None:
     ("column", "least", "most", "period"),
     [
         ("hour", 0, 23, 24), ("month", 1, 12, 12), ("dayOfWeek", 0, 6, 7),
-        ("wind_dir", 1, 359, 360), ("doy", 1, 366, 365.25), ("hour", 0, 400, None), ("hours_run", -3, 9, None),
+        ("wind_dir", 1, 359, 360), ("doy", 1, 366, 365.25), ("hour", 0, 400, None),
+        ("hours_run", -3, 9, None),
         ("wind_dir", 10, 20, None), ("load", 0, 23, None),
     ],
 )  # fmt: skip

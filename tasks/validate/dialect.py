@@ -69,7 +69,7 @@ class Connection:
         self._database = None
 
 
-class Preparer(duckdb_engine.Dialect.preparer):
+class Preparer(duckdb_engine.DuckDBIdentifierPreparer):
     """Quotes every name: DuckDB has words that SQLAlchemy does not know, such as `at`."""
 
     def _requires_quotes(self, _value: str) -> bool:
