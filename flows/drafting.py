@@ -33,9 +33,10 @@ def draft_here(
     names, keys = tuple(split(targets)), tuple(split(key))
     if not names:
         raise WrongRequest("--targets: expected the columns to predict, such as --targets a,b")
-    made = draft(Wish(data, file.stem, file, names, time, group, keys, force))
+    wish = Wish(data, file.stem, file, names, time, group, keys, force)
+    made = draft(wish)
     save(made, force)
-    show_draft(made)
+    show_draft(made, wish.named)
 
 
 def dataset_of(data: str) -> str:
@@ -51,8 +52,8 @@ def split(texts: Iterable[str]) -> Iterable[str]:
     return dict.fromkeys(n.strip() for text in texts for n in text.split(",") if n.strip())
 
 
-def show_draft(made: Draft) -> None:
-    """Print where a draft lies, and what was found to warn of."""
+def show_draft(made: Draft, named: str) -> None:
+    """Print where a draft lies, what was found to warn of, and what comes next."""
     console = Console(highlight=False)
     left = f"; left out: {made.left:,}" if made.left else ""
     found = f"{made.rows:,} rows, {made.features:,} features{left}"
@@ -61,4 +62,4 @@ def show_draft(made: Draft) -> None:
         said = Text.assemble(("warning", "yellow"), f": {warning}")
         console.print(said, soft_wrap=True)
     console.print('Write the units where it says "?", then:')
-    console.print(f"  polycast check {made.file.stem}", markup=False)
+    console.print(f"  polycast check {named}", markup=False, soft_wrap=True)

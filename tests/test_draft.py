@@ -261,6 +261,8 @@ def test_any_text_reads_back_from_yaml(text: str) -> None:
 def test_names_and_durations_as_a_user_writes_them() -> None:
     assert dataset_of("/data/Trial Data.csv") == "trial_data"
     assert dataset_of("s3://bucket/2024 rows/") == "data_2024_rows"
+    for out, named in (("data_contracts/x.yaml", "x"), ("other/x.yaml", "other/x.yaml")):
+        assert Wish("x.csv", "x", Path(out), ("a",)).named == named
     assert list(split(["a, b", "b,c"])) == ["a", "b", "c"]
     assert [duration(s) for s in (0, 61, 7200, 90_000, 200_000)] == [
         "0s", "61s", "2h", "25h", "3d",

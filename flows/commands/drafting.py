@@ -29,7 +29,7 @@ def init(
     out: Annotated[
         Path | None,
         typer.Option(
-            help="The contract's file; ./data_contracts/<name of the data>.yaml if absent."
+            help="The contract's file; if absent, one named for DATA in ./data_contracts."
         ),
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Write over a contract.")] = False,

@@ -22,6 +22,11 @@ class Wish:
     key: tuple[str, ...] = ()
     force: bool = False
 
+    @property
+    def named(self) -> str:
+        """What commands know the contract by: its name in ./data_contracts, or else its path."""
+        return self.dataset if self.out.parent == Path("data_contracts") else str(self.out)
+
 
 @dataclass
 class Plan:

@@ -25,7 +25,7 @@ def written(plan: Plan) -> str:
 
 
 def _head(plan: Plan) -> Iterator[str]:
-    dataset = plan.wish.dataset
+    dataset, named = plan.wish.dataset, _flat(plan.wish.named)
     yield "# yaml-language-server: $schema=./contract.schema.json"
     yield "#"
     yield f"# A draft, made by looking at {plan.rows:,} rows. It runs; before you rely on it:"
@@ -35,8 +35,8 @@ def _head(plan: Plan) -> Iterator[str]:
     for warning in plan.warnings:
         yield f"# WARNING: {_flat(warning)}"
     yield "#"
-    yield f"#   polycast check {dataset}"
-    yield f"#   polycast retrain {dataset}"
+    yield f"#   polycast check {named}"
+    yield f"#   polycast retrain {named}"
     yield "#"
     yield "format: 1"
     yield f"dataset: {dataset}"
