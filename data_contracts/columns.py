@@ -132,7 +132,7 @@ continuous ranked probability score of a mean and a deviation, which the network
 
 
 Output = Literal["linear", "sigmoid", "softplus", "relu", "exp", "softmax"]
-Transform = Literal["standard", "robust", "change", "log1p", "yeo_johnson", "quantile"]
+Transform = Literal["standard", "robust", "none", "change", "log1p", "yeo_johnson", "quantile"]
 
 
 class Target(_Measured):
@@ -145,10 +145,11 @@ class Target(_Measured):
     softplus and relu: 0 or more. exp: above 0. softmax: a share of its group's `whole`."""
     transform: Transform = "standard"
     """How the target is scaled for training; predictions are scaled back. standard: mean 0,
-    deviation 1. robust: median 0, quartile range 1. change: what is learned is the difference
-    from `present`. log1p: the logarithm of 1 + value. yeo_johnson: the power that makes the
-    values most normal. quantile: each value's place among the train rows, as a normal number.
-    Each but robust is then scaled to mean 0 and deviation 1."""
+    deviation 1. robust: median 0, quartile range 1. none: the values as they are, for those that
+    the source has scaled already. change: what is learned is the difference from `present`.
+    log1p: the logarithm of 1 + value. yeo_johnson: the power that makes the values most normal.
+    quantile: each value's place among the train rows, as a normal number.
+    Each but robust and none is then scaled to mean 0 and deviation 1."""
     loss: Loss | None = None
     """The target's own loss; the recipe's when absent."""
     loss_level: float = Field(default=0.5, gt=0, lt=1)

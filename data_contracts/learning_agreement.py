@@ -96,8 +96,8 @@ def _share(contract: "Contract", name: str, target: Target) -> Iterator[Refusal]
     if target.group is None or (group is not None and group.whole is None):
         expected = "a target group with `whole`, since output softmax makes shares of one whole"
         yield Refusal(("targets", name, "group"), expected, target.group)
-    if target.transform not in ("standard", "robust", "change"):
-        expected = "standard or robust, since output softmax makes shares in proportion"
+    if target.transform not in ("standard", "robust", "none", "change"):
+        expected = "standard, robust or none, since output softmax makes shares in proportion"
         yield Refusal(("targets", name, "transform"), expected, target.transform)
     if contract.recipe.architecture == "independent":
         expected = "another output than softmax, since architecture independent shares nothing"

@@ -30,7 +30,7 @@ def _finished(contract: Contract) -> Iterator[tuple[Stage, str]]:
     if (snapshot := ingest.find(contract)) is None:
         return
     yield "ingest", snapshot.place
-    if (checked := validate.STAGE.find(contract, snapshot.hash)) is None:
+    if (checked := validate.done(contract, snapshot)) is None:
         return
     yield "validate", checked.place
     if (shards := preprocess.STAGE.find(contract, checked.hash)) is None:

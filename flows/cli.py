@@ -3,11 +3,13 @@
 import typer
 
 from flows.commands import (
+    drafting,
     looking,
     predicting,
     retraining,
     services,
     serving,
+    setting_aside,
     versions,
     watching,
 )
@@ -35,6 +37,7 @@ for command in (
     retraining.approve,
     retraining.reject,
     retraining.check,
+    drafting.init,
     predicting.predict,
     versions.models,
     versions.promote,
@@ -53,6 +56,7 @@ for command in (
     services.deploy,
 ):
     app.command()(command)
+app.add_typer(setting_aside.quarantine, name="quarantine")
 
 
 def main() -> None:

@@ -72,14 +72,25 @@ def leaks(contract: Contract, rows: pa.Table) -> list[Leak]:
         time = moments_of(rows, contract.time or "")
     except ValueError:
         return []  # rows in the order of a number, which no gap in hours fits
-    group = _groups(rows, [c for c in contract.key if c != contract.time])
+    within = [c for c in contract.key if c != contract.time]
+    return held_later(rows, time, within, _suspects(contract), list(contract.target_columns))
+
+
+def held_later(
+    rows: pa.Table, time: Float, within: list[str], columns: list[str], targets: list[str]
+) -> list[Leak]:
+    """Return which of some columns hold which targets of later rows.
+
+    time: of each row, (n,), in seconds. within: the columns whose rows follow each other.
+    """
+    group = _groups(rows, within)
     order = np.lexsort((time, group))
     time, group = time[order], group[order]
-    values = {c: numbers(rows, c)[order] for c in _suspects(contract)}
+    values = {c: numbers(rows, c)[order] for c in dict.fromkeys((*columns, *targets))}
     ours = {c: _windows(v, group) for c, v in values.items()}
     found = []
-    for target in contract.target_columns:
-        for column in values:
+    for target in targets:
+        for column in columns:
             if column != target and (shift := _shift(ours[column], ours[target])):
                 leak = _proven(column, target, shift, values, time, group)
                 found += [leak] if leak else []

@@ -62,6 +62,8 @@ class Checked(Record):
     rows: int
     """Rows that are left for the next stages."""
     quarantined: int
+    released: int = 0
+    """Rows that go on though they break an expectation, since somebody has released them."""
     reasons: tuple[Reason, ...] = ()
     expectations: int
     """How many expectations were checked."""
@@ -77,8 +79,13 @@ class Checked(Record):
         broken = len(self.breaches) + len(self.warnings)
         state = f"{broken} broken" if broken else "all hold"
         warn = f", {len(self.warnings)} of them to warn" if self.warnings else ""
-        rest = f"{self.quarantined:,} rows quarantined"
-        return f"{self.expectations} expectations, {state}{warn}; {rest}"
+        return f"{self.expectations} expectations, {state}{warn}; {self.counted}"
+
+    @property
+    def counted(self) -> str:
+        """The rows that are set aside, and those that are released."""
+        rest = f", {self.released:,} released" if self.released else ""
+        return f"{self.quarantined:,} rows quarantined{rest}"
 
 
 REFIT = -1

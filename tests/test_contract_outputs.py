@@ -98,7 +98,7 @@ SOIL = {"target_groups": {"soil": {"whole": 100.0}}}
 
 @pytest.mark.parametrize("recipe", ["shared", "multi_head", "ensemble"])
 @pytest.mark.parametrize("targets", [{"a": SHARE, "b": SHARE}, {"share[3]": SHARE}])
-@pytest.mark.parametrize("transform", ["standard", "robust"])
+@pytest.mark.parametrize("transform", ["standard", "robust", "none"])
 def test_two_shares_or_more_make_a_whole(recipe: str, targets: Any, transform: str) -> None:
     scaled = {name: {**t, "transform": transform} for name, t in targets.items()}
     assert contract({**scaled, "c": {}}, recipe, **SOIL).target_groups["soil"].whole == 100
@@ -152,7 +152,7 @@ def test_a_whole_is_above_nothing(whole: float) -> None:
 def test_shares_are_scaled_in_proportion(transform: str) -> None:
     found = refusal({"a": {**SHARE, "transform": transform}, "b": SHARE}, **SOIL)
     assert found.path == ("targets", "a", "transform")
-    assert found.expected.startswith("standard or robust")
+    assert found.expected.startswith("standard, robust or none")
 
 
 def test_a_share_is_no_change() -> None:

@@ -89,7 +89,7 @@ CARRIED: dict[str, dict[str, Any]] = {
     },
     "ensemble": recipe("ensemble", members=3, numeric_embedding="piecewise_linear")
     | targets({"output": "sigmoid", "bounds": [-50, 60]}, {"transform": "quantile"}),
-    "joint_gaussian": recipe("joint_gaussian"),
+    "joint_gaussian": recipe("joint_gaussian") | targets({"transform": "none"}),
     "deep_gp": recipe("deep_gp", features=32),
     "mixture": recipe("mixture", components=3),
     "quantile": recipe("quantile") | targets({"transform": "quantile"}, {"output": "relu"}),

@@ -14,6 +14,7 @@ from data_contracts.contract import Contract
 from data_contracts.loading import load_contract
 from tasks.errors import DataError
 from tasks.ingest import take_snapshot
+from tasks.learning.fit_preprocessing import fit_preprocessing
 from tasks.sources.callables import Made
 from tasks.sources.climsim import SCALES, climsim
 from tasks.sources.located import Located
@@ -131,6 +132,14 @@ def test_climsims_files_become_rows_of_124_inputs_and_128_targets(tmp_path: Path
     assert row["ptend_t_59"] == pytest.approx(change * 1004.64)
     assert row["cam_out_PRECC"] == pytest.approx(last["cam_out_PRECC"][7] * 1_313_280)
     assert row["state_ps"] == last["state_ps"][7]
+
+
+def test_climsims_targets_are_learned_in_the_authors_scales(tmp_path: Path) -> None:
+    write_climsim(tmp_path / "files")
+    contract, rows = snapshot("climsim", climsim(str(tmp_path / "files")), tmp_path / "out")
+    scaled = fit_preprocessing(contract, rows).scale(rows)
+    for place, column in enumerate(contract.target_columns):
+        np.testing.assert_array_equal(scaled[:, place], rows[column].to_numpy().astype("float32"))
 
 
 def test_levels_that_do_not_vary_train_as_all_others(tmp_path: Path) -> None:

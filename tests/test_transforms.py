@@ -199,7 +199,7 @@ def bent_rows() -> Any:
     return replaced(rows, "a", np.exp(rows["a"].to_numpy() / 5))
 
 
-@pytest.mark.parametrize("method", ["standard", "robust", *BENT])
+@pytest.mark.parametrize("method", ["standard", "robust", "none", *BENT])
 def test_scaled_targets_come_back_in_units_alone_and_as_draws(method: str) -> None:
     rows = bent_rows()
     fitted = fit_preprocessing(bent_contract(method), rows)
@@ -228,6 +228,19 @@ def test_preprocessing_with_transforms_travels_as_json(method: str) -> None:
     assert Preprocessing.from_json(fitted.to_json()) == fitted
 
 
+def test_none_learns_values_as_the_source_has_scaled_them() -> None:
+    rows = bent_rows()
+    fitted = fit_preprocessing(bent_contract("none"), rows)
+    values = rows["a"].to_numpy()
+    np.testing.assert_array_equal(fitted.scale(rows)[:, 0], values.astype(np.float32))
+    scaler = fitted.scalers[0]
+    assert (scaler.center, scaler.scale, scaler.affine) == (0.0, 1.0, True)
+    assert scaler.mean == pytest.approx(np.nanmean(values))
+    assert not scaler.constant
+    still = replaced(rows, "a", np.full(len(rows), 7.0))
+    assert fit_preprocessing(bent_contract("none"), still).scalers[0].constant
+
+
 def test_only_a_straight_line_is_affine() -> None:
     rows = bent_rows()
     assert fit_preprocessing(bent_contract("robust"), rows).affine
@@ -236,7 +249,7 @@ def test_only_a_straight_line_is_affine() -> None:
     assert [s.affine for s in fitted.scalers] == [False, True]
 
 
-@pytest.mark.parametrize("method", ["standard", "robust", *BENT])
+@pytest.mark.parametrize("method", ["standard", "robust", "none", *BENT])
 def test_a_scaled_limit_is_where_the_limit_in_units_lies(method: str) -> None:
     scaler = fit_preprocessing(bent_contract(method), bent_rows()).scalers[0]
     for limit in (0.0, 0.5, 30.0):

@@ -304,7 +304,8 @@ def test_a_32_bit_value_at_its_bound_keeps_it(check):
 HOSTILE = (
     'a "quoted" one', "it's", "semi; DROP TABLE rows; --", "naïve 温度", "select", "per%cent",
     "co:lon", "br[ack]et", "{brace}", "do$llar", "$1", "back\\slash", "dot.name", "?q", "a`tick",
-    " lead", "new\nline", '"', "%(name)s", ":bind", "<img src=http://x.test/y onerror=z()>",
+    " lead", "at", "asof",
+    "new\nline", '"', "%(name)s", ":bind", "<img src=http://x.test/y onerror=z()>",
     "</td><script>z()</script>", "rows",
 )  # fmt: skip
 

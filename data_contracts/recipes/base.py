@@ -84,6 +84,6 @@ class PointOptions(Section):
     """The loss of every target that names none; missing cells never count."""
     target_weights: Literal["fixed", "inverse_variance", "learned", "gradnorm"] = "fixed"
     """How targets are weighed against each other, beside their `loss_weight`. inverse_variance:
-    by one over the variance of the scaled target, which only the transforms robust and quantile
-    leave other than 1. learned: by a learned noise level each.
+    by one over the variance of the scaled target, which only the transforms robust, quantile and
+    none leave other than 1. learned: by a learned noise level each.
     gradnorm: so that all train at one pace."""

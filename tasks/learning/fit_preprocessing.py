@@ -71,6 +71,8 @@ def _fit_target(column: str, target: Target, present: str | None, train: Train) 
         learned = Values(transform.forward(sample)) if transform else values
     center, scale = _center_scale(learned, target.transform)
     constant = scale == 0
+    if target.transform == "none":
+        center, scale = 0.0, 1.0
     return TargetScaler(
         column, target.unit, center, scale or 1.0, values.mean, present, fill, constant, transform
     )

@@ -1,7 +1,8 @@
 """Validate: hold the snapshot against its contract; set bad rows aside, stop at a breach.
 
 In: a contract and a Snapshot. Out: Checked, with `quarantine.parquet`, `validation.json` and
-`data_docs/`. Raises Breach with the broken expectations, after their artifact is written.
+`data_docs/`. Bad rows that somebody has released go on. Raises Breach with the broken
+expectations, after their artifact is written.
 """
 
 from pathlib import Path
@@ -12,8 +13,9 @@ from data_contracts.expectations import Volume
 from tasks.errors import Breach
 from tasks.orchestration import markdown, stage_task
 from tasks.records import Checked, Snapshot
+from tasks.releases import Offence, offences, releases
 from tasks.stage import Stage
-from tasks.storage import root_storage
+from tasks.storage import digest, root_storage
 from tasks.validate.conditions import stale
 
 
@@ -34,7 +36,20 @@ STAGE = Stage("validate", "validations", Checked, __name__, _reads)
 
 def find(contract: Contract, snapshot: Snapshot) -> Checked | None:
     """Return the finished check of a snapshot, or None. Raises Breach where it found one."""
-    return accept(contract, STAGE.find(contract, snapshot.hash))
+    return accept(contract, done(contract, snapshot))
+
+
+def done(contract: Contract, snapshot: Snapshot) -> Checked | None:
+    """Return the finished check of a snapshot, whatever it found, or None."""
+    return STAGE.find(contract, *_inputs(snapshot, _released(contract)))
+
+
+def _released(contract: Contract) -> frozenset[Offence]:
+    return offences(releases(contract.dataset))
+
+
+def _inputs(snapshot: Snapshot, released: frozenset[Offence]) -> list[str]:
+    return [snapshot.hash, *([digest(sorted(released))] if released else [])]
 
 
 def accept(contract: Contract, checked: Checked | None) -> Checked | None:
@@ -54,13 +69,20 @@ def last_rows(contract: Contract, snapshot: Snapshot) -> int | None:
     asks for it; None where there is none."""
     if not any(isinstance(c, Volume) for c in contract.expectations.table):
         return None
-    storage = root_storage()
-    found = []
-    for place in storage.places(f"validations/{contract.dataset}"):
+    for _, checked in validations(contract.dataset):
+        if not checked.breaches and checked.snapshot != snapshot:
+            return checked.snapshot.rows
+    return None
+
+
+def validations(dataset: str) -> list[tuple[str, Checked]]:
+    """Return a dataset's finished checks, each with when it was done, newest first."""
+    storage, found = root_storage(), []
+    for place in storage.places(f"validations/{dataset}"):
         checked, manifest = STAGE.read(place), storage.manifest(place)
-        if checked and manifest and not checked.breaches and checked.snapshot != snapshot:
-            found.append((manifest["written"], checked.snapshot.rows))
-    return max(found)[1] if found else None
+        if checked and manifest:
+            found.append((str(manifest["written"]), checked))
+    return sorted(found, key=lambda one: (one[0], one[1].snapshot.rows), reverse=True)
 
 
 def summary_markdown(contract: Contract, checked: Checked, docs: str) -> str:
@@ -70,7 +92,7 @@ def summary_markdown(contract: Contract, checked: Checked, docs: str) -> str:
         f"# {contract.dataset} {state}",
         "",
         f"{checked.expectations} expectations on {checked.snapshot.rows:,} rows; "
-        f"{checked.quarantined:,} rows quarantined, {checked.rows:,} go on.",
+        f"{checked.counted}, {checked.rows:,} go on.",
         "",
         *(f"- **stop**: {breach}" for breach in checked.breaches),
         *(f"- **{severity}**: {words}" for severity, words in stale(contract, checked)),
@@ -85,19 +107,24 @@ def summary_markdown(contract: Contract, checked: Checked, docs: str) -> str:
     return "\n".join(lines)
 
 
-@stage_task
-def validate(contract: Contract, snapshot: Snapshot) -> Checked:
-    """Check a snapshot and show what was found."""
-    storage = root_storage()
+def checked_rows(contract: Contract, snapshot: Snapshot) -> Checked:
+    """Check a snapshot, or return what was found of it; whatever it is."""
+    storage, released = root_storage(), _released(contract)
 
     def work(folder: Path) -> Checked:
         from tasks.validate.checking import check_rows
 
-        rows = storage.fetch(snapshot.place) / "rows.parquet"
-        return check_rows(contract, snapshot, rows, folder, last_rows(contract, snapshot))
+        rows, last = storage.fetch(snapshot.place) / "rows.parquet", last_rows(contract, snapshot)
+        return check_rows(contract, snapshot, rows, folder, last, released)
 
-    checked = STAGE.run(contract, snapshot.hash, work=work)
-    docs = storage.address(checked.place, "data_docs/index.html")
+    return STAGE.run(contract, *_inputs(snapshot, released), work=work)
+
+
+@stage_task
+def validate(contract: Contract, snapshot: Snapshot) -> Checked:
+    """Check a snapshot and show what was found."""
+    checked = checked_rows(contract, snapshot)
+    docs = root_storage().address(checked.place, "data_docs/index.html")
     markdown(
         contract.dataset, "validation", summary_markdown(contract, checked, docs), checked.summary
     )

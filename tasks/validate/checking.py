@@ -16,10 +16,12 @@ import pyarrow.parquet as pq
 
 from data_contracts.contract import Contract
 from tasks.records import Checked, Snapshot
+from tasks.releases import Offence
 from tasks.validate.breaches import table_breaches, tolerance_breach
 from tasks.validate.conditions import newest, sql_faults
 from tasks.validate.docs import write_docs
 from tasks.validate.engine import SHOWN, Outcome, outcomes, quiet, run, trim
+from tasks.validate.passage import let_through
 from tasks.validate.quarantine import reasons_of, write_quarantine
 from tasks.validate.schema import schema_faults
 from tasks.validate.suite import suite
@@ -29,11 +31,17 @@ LEAST_NAMED = 100_000
 
 
 def check_rows(
-    contract: Contract, snapshot: Snapshot, rows: Path, folder: Path, last: int | None = None
+    contract: Contract,
+    snapshot: Snapshot,
+    rows: Path,
+    folder: Path,
+    last: int | None = None,
+    released: frozenset[Offence] = frozenset(),
 ) -> Checked:
     """Check the rows in the file `rows`, write what was found into `folder`, return its record.
 
     `last` is how many rows the last snapshot had that kept the contract, None where there is none.
+    `released` is what bad rows have been let through with.
 
     Where an expectation alone is broken by more rows than the tolerance lets through, and by
     more than LEAST_NAMED, the first of them are set aside; the breach says so.
@@ -50,6 +58,8 @@ def check_rows(
     with quiet():
         result = run(checks, rows, schema, most)
         found = [_with_fault(o, faults) for o in outcomes(checks, result)]
+        bad = {row for o in found for row in o.rows}
+        found = let_through(contract, found, rows, released)
         file = folder / "quarantine.parquet"
         quarantined = write_quarantine(found, rows, file)
         reasons = reasons_of(contract, found, file)
@@ -58,6 +68,7 @@ def check_rows(
             snapshot=snapshot,
             rows=count - quarantined,
             quarantined=quarantined,
+            released=len(bad) - quarantined,
             reasons=tuple(reasons),
             expectations=len(checks),
             breaches=(
@@ -104,6 +115,7 @@ def _write_json(
                 "expectation": o.check.expectation,
                 "options": o.check.options,
                 "unexpected": o.unexpected,
+                "released": o.released,
                 "missing": o.missing,
                 "observed": o.observed,
                 "examples": examples.get(o.check.words) if o.rows else _sample(samples[i].result),

@@ -69,10 +69,18 @@ class Connection:
         self._database = None
 
 
+class Preparer(duckdb_engine.DuckDBIdentifierPreparer):
+    """Quotes every name: DuckDB has words that SQLAlchemy does not know, such as `at`."""
+
+    def _requires_quotes(self, _value: str) -> bool:
+        return True
+
+
 class Dialect(duckdb_engine.Dialect):
     """Opens a connection that can read one file: `rows` its path, `view` the SQL of the table."""
 
     supports_statement_cache = False
+    preparer = Preparer
 
     def connect(self, *_args: Any, **options: Any) -> Any:
         """Return a connection that sees the table `rows`, offline."""

@@ -72,7 +72,7 @@ def _head(contract: Contract, checked: Checked) -> str:
     return (
         f"<header><h1>{escape(contract.dataset)} {state}</h1>\n"
         f"<p>{checked.expectations:,} expectations on {checked.snapshot.rows:,} rows; "
-        f"{checked.quarantined:,} rows quarantined, {checked.rows:,} go on.</p>\n"
+        f"{checked.counted}, {checked.rows:,} go on.</p>\n"
         f"<ul>{''.join(items)}</ul></header>"
     )
 

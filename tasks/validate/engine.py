@@ -35,6 +35,8 @@ class Outcome:
     observed: Any = None
     rows: list[int] = field(default_factory=list)
     """`_row` of the rows that break it, at most as many as were asked for."""
+    released: int = 0
+    """Rows that break it and that somebody has let through; they do not count as unexpected."""
     error: str = ""
     """Why it could not be checked, where it could not."""
 

@@ -3,7 +3,7 @@
 In: Outcomes and the rows' file. Out: `quarantine.parquet` and a Reason per broken expectation.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +30,7 @@ def write_quarantine(outcomes: Sequence[Outcome], rows: Path, file: Path) -> int
         schema = source.schema_arrow.remove_metadata()
         field = pa.field("_reasons", pa.list_(pa.string()))
         with pq.ParquetWriter(file, schema.append(field), compression="zstd") as writer:
-            for batch in _chosen(source, bad):
+            for batch in rows_at(source, bad):
                 words = [reasons[i] for i in batch.column("_row").to_pylist()]
                 arrays = [*batch.columns, pa.array(words, field.type)]
                 writer.write_batch(pa.record_batch(arrays, schema=schema.append(field)))
@@ -65,7 +65,7 @@ def _reasons_by_row(outcomes: Sequence[Outcome]) -> dict[int, list[str]]:
     return found
 
 
-def _chosen(source: pq.ParquetFile, bad: Any) -> Iterator[pa.RecordBatch]:
+def rows_at(source: pq.ParquetFile, bad: Any) -> Iterator[pa.RecordBatch]:
     """Yield the rows that `bad` numbers, in order, batch by batch."""
     start = 0
     for batch in source.iter_batches(BATCH_ROWS) if len(bad) else ():
@@ -88,6 +88,15 @@ def _example(contract: Contract, outcome: Outcome, cells: dict[str, Any]) -> str
     return f"{value} at {key}" if key else f"{value} in row {cells['_row']}"
 
 
+def key_text(contract: Contract, cells: Mapping[str, Any]) -> str:
+    """Return a row's key as examples show it, and whole: `origin=EWR, hour=3`."""
+    return ", ".join(f"{c}={_whole(cells[c])}" for c in contract.key if c in cells)
+
+
+def _whole(value: Any) -> str:
+    return "missing" if value is None else str(value)
+
+
 def _text(value: Any) -> str:
-    text = "missing" if value is None else str(value)
+    text = _whole(value)
     return text if len(text) <= 80 else f"{text[:77]}..."
