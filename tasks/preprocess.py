@@ -17,6 +17,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
+from data_contracts.columns import expand
 from data_contracts.contract import Contract
 from data_contracts.split import SPLITS
 from tasks.database import columns, connect, literal
@@ -115,7 +116,7 @@ def _write_fold(
     own.mkdir()
     train = _train(contract, rows, counts["train"])
     preprocessing = fit(contract, train)
-    _learnable(preprocessing)
+    _learnable(contract, preprocessing)
     (own / "preprocessing.json").write_text(preprocessing.to_json(), "utf-8")
     job = Pass(contract, rows, preprocessing, own, before)
     for _ in spread(write_stretch, job, len(rows.stretches)):
@@ -137,9 +138,12 @@ def _train(contract: Contract, rows: Rows, count: int) -> Train:
     return merged(spread(sum_stretch, Pass(contract, rows), len(rows.stretches)))
 
 
-def _learnable(preprocessing: Preprocessing) -> None:
-    """Raise DataError where the train rows do not vary in a target, or hold none of it."""
-    still = [s.column for s in preprocessing.scalers if s.constant]
+def _learnable(contract: Contract, preprocessing: Preprocessing) -> None:
+    """Raise DataError where the train rows do not vary in a target, or hold none of it; of a
+    vector, one level that varies is enough."""
+    constant = {s.column for s in preprocessing.scalers if s.constant}
+    groups = (expand(name) for name in contract.targets)
+    still = [column for group in groups if constant.issuperset(group) for column in group]
     if still:
         raise DataError(
             f"{', '.join(still)}: does not vary in the train rows, or is missing in all of them, "

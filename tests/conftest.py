@@ -13,14 +13,29 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
 
 
+ADDRESSES = ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI", "PREFECT_API_URL")
+
+
+def _forget_addresses(patch: pytest.MonkeyPatch) -> None:
+    for name in ADDRESSES:
+        # Set first, so that what MLflow itself puts there meanwhile goes when the patch ends.
+        patch.setenv(name, "")
+        patch.delenv(name)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _own_addresses() -> Iterator[None]:
+    """Keep what MLflow puts into the environment for a module's fixtures from the next module's."""
+    with pytest.MonkeyPatch.context() as patch:
+        _forget_addresses(patch)
+        yield
+
+
 @pytest.fixture(autouse=True)
 def _own_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Keep state and addresses away from whatever the developer has."""
     monkeypatch.setenv("POLYCAST_HOME", str(tmp_path / "state"))
-    for name in ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI", "PREFECT_API_URL"):
-        # Set first, so that what MLflow itself puts there in a test goes when the test ends.
-        monkeypatch.setenv(name, "")
-        monkeypatch.delenv(name)
+    _forget_addresses(monkeypatch)
 
 
 @pytest.fixture(scope="session")

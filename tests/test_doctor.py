@@ -182,7 +182,7 @@ def test_a_broken_contract_is_a_note_with_its_line(
     *broken, rest = examined("contracts", checks.contracts)
     assert [f.state for f in broken] == ["note", "note"]
     assert any("nyc_slice.yaml:" in f.said and "tolerence" in f.said for f in broken)
-    assert rest == Finding("contracts", "fine", "1 of 3 can be used")
+    assert rest == Finding("contracts", "fine", "4 of 6 can be used")
 
 
 def test_a_contract_with_an_unknown_time_zone_is_a_note(

@@ -124,7 +124,7 @@ def test_a_promoted_version_is_champion_and_the_one_before_is_previous(
     ("tag", "value", "code", "words"),
     [
         ("complete", "false", 2, "version 2 is not complete"),
-        ("held", "onnx: 0.2 K off", 4, "was held back, so that it cannot become champion: onnx"),
+        ("held", "onnx: 0.2 K off", 4, "is held, since it failed its proof: onnx"),
         ("as_of", "2024-01-01", 4, "was made as of 2024-01-01"),
     ],
 )
