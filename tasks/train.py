@@ -162,9 +162,9 @@ def _fit(contract: Contract, shards: Shards, fold: Fold, data: Path, whose: str 
     place = data / fold.name
     train, validation = (read_shard(place / f"{s}.parquet") for s in ("train", "validation"))
     fitted = Preprocessing.from_json((place / "preprocessing.json").read_text("utf-8"))
-    tell, slopes = _teller(contract, shards, fold, whose), backend().gradients
+    tell = _teller(contract, shards, fold, whose)
     try:
-        member, curve = fit_member(contract, fitted, train, validation, tell, slopes)
+        member, curve = fit_member(contract, fitted, train, validation, tell, backend())
     except Diverged as fault:
         if len(shards.divisions) > 1:
             fault.add(f"This was the {_words(shards, fold)}")

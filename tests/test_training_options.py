@@ -31,7 +31,7 @@ def trained(layout: Layout | None = None, **options: Any) -> tuple[keras.Model, 
     recipe = {"architecture": "shared", "hidden": [16], "epochs": 4, "batch_size": 32}
     contract = small_contract(recipe=recipe | {"learning_rate": 0.01} | options)
     layout = layout or plain_layout(TRAIN)
-    return fit_network(contract, layout, TRAIN, VALIDATION, None, backend().gradients)
+    return fit_network(contract, layout, TRAIN, VALIDATION, None, backend())
 
 
 def kernel(network: keras.Model, name: str = "hidden_0") -> np.ndarray:

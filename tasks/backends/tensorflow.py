@@ -1,5 +1,6 @@
 """TensorFlow, the default backend."""
 
+import logging
 from collections.abc import Callable
 from typing import Any
 
@@ -8,7 +9,12 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
+from tasks.learning.epochs import Losses, Order, Stepping, Testing
 from tasks.learning.errors import MissingPart
+from tasks.learning.shards import Arrays
+from tasks.learning.trainee import Trainee
+
+log = logging.getLogger("polycast")
 
 
 def use_device(device: str) -> str:
@@ -38,6 +44,76 @@ def gradients(function: Callable[[], Any], variable: Any) -> NDArray[np.float64]
         parts = tf.unstack(function())
     found = [tape.gradient(part, variable.value) for part in parts]
     return np.stack([np.zeros(variable.shape) if g is None else g.numpy() for g in found])
+
+
+def resident(rows: Arrays) -> Any:
+    """Return rows as they lie on the device."""
+    return tuple(tf.convert_to_tensor(a) for a in (rows.inputs, rows.targets, rows.weight))
+
+
+def stepping(trainee: Trainee, batch_size: int) -> Stepping:
+    """Return what takes a Keras model's training steps through resident rows, in the order of
+    positions, as one compiled call."""
+
+    def run(rows: Any, order: Any) -> None:
+        _batches(lambda part: trainee.train_step(_taken(rows, part)), order, batch_size)
+
+    compiled = _compiled(run, trainee)
+
+    def call(rows: Any, order: Order) -> Losses:
+        return trainee.measured(lambda: compiled(rows, tf.convert_to_tensor(order)))
+
+    return call
+
+
+def testing(trainee: Trainee, batch_size: int) -> Testing:
+    """Return what returns the validation losses of resident rows, as one compiled call."""
+
+    def run(rows: Any) -> None:
+        order = tf.range(rows[0].shape[0])
+        _batches(lambda part: trainee.test_step(_taken(rows, part)), order, batch_size)
+
+    compiled = _compiled(run, trainee)
+    return lambda rows: trainee.measured(lambda: compiled(rows))
+
+
+def _batches(step: Callable[[Any], Any], order: Any, batch_size: int) -> None:
+    """Take a step for each batch; the last one may be smaller."""
+    whole = order.shape[0] // batch_size
+
+    def body(batch: Any) -> Any:
+        step(tf.slice(order, [batch * batch_size], [batch_size]))
+        return (batch + 1,)
+
+    if whole:
+        tf.while_loop(lambda batch: batch < whole, body, (tf.constant(0),))
+    if order.shape[0] % batch_size:
+        step(order[whole * batch_size :])
+
+
+def _taken(rows: Any, chosen: Any) -> Any:
+    return tuple(tf.gather(a, chosen) for a in rows)
+
+
+def _compiled(run: Callable[..., None], trainee: Trainee) -> Callable[..., None]:
+    """Return a function that XLA compiles, or TensorFlow alone where XLA cannot."""
+    chosen = tf.function(run, jit_compile=True)
+
+    def call(*arguments: Any) -> None:
+        nonlocal chosen
+        try:
+            chosen(*arguments)
+        except (tf.errors.InvalidArgumentError, tf.errors.UnimplementedError) as fault:
+            # Nothing was computed: the fault comes of compiling.
+            said = str(fault).strip().splitlines()[0]
+            name = trainee.network.name
+            log.warning(
+                "XLA cannot compile the network %s, which is trained without: %s", name, said
+            )
+            chosen = tf.function(run)
+            chosen(*arguments)
+
+    return call
 
 
 def forward(network: Any) -> Callable[[Any], NDArray[Any]]:

@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from tasks.learning.averaging import averaging, first_epoch
 from tasks.learning.bundle import Bundle, Member
+from tasks.learning.epochs import Budget, Compiler, run_epochs
 from tasks.learning.errors import Diverged
 from tasks.learning.fit_preprocessing import fit_preprocessing
 from tasks.learning.layout import Layout, lay_out
@@ -21,7 +22,7 @@ from tasks.learning.networks import architecture
 from tasks.learning.optimizers import optimizer
 from tasks.learning.preprocessing import Preprocessing
 from tasks.learning.shards import Arrays, to_arrays
-from tasks.learning.target_weights import Gradients, GradNorm, part_weights, shared_kernel
+from tasks.learning.target_weights import GradNorm, part_weights, shared_kernel
 from tasks.learning.trainee import Trainee
 
 if TYPE_CHECKING:
@@ -56,15 +57,16 @@ def fit(
     train: pa.Table,
     validation: pa.Table,
     on_epoch: OnEpoch | None = None,
-    gradients: Gradients | None = None,
+    compiler: Compiler | None = None,
 ) -> tuple[Bundle, Curve]:
     """Return a bundle of one member trained on raw rows, and its learning curve.
 
-    `gradients` is the backend's (`tasks.backends.backend().gradients`), which GradNorm needs.
+    `compiler` is the backend (`tasks.backends.backend()`): it makes an epoch one compiled call, and
+    GradNorm needs its gradients.
     """
     preprocessing = fit_preprocessing(contract, train)
     seen, unseen = (to_arrays(contract, preprocessing, rows) for rows in (train, validation))
-    member, curve = fit_member(contract, preprocessing, seen, unseen, on_epoch, gradients)
+    member, curve = fit_member(contract, preprocessing, seen, unseen, on_epoch, compiler)
     return Bundle([member]), curve
 
 
@@ -74,7 +76,7 @@ def fit_member(
     train: Arrays,
     validation: Arrays,
     on_epoch: OnEpoch | None = None,
-    gradients: Gradients | None = None,
+    compiler: Compiler | None = None,
 ) -> tuple[Member, Curve]:
     """Return a trained member, with its best epoch's weights, and its learning curve.
 
@@ -90,7 +92,7 @@ def fit_member(
         return Member(network, preprocessing, recipe.architecture, settings, limits)
 
     try:
-        network, curve = fit_network(contract, layout, train, validation, on_epoch, gradients)
+        network, curve = fit_network(contract, layout, train, validation, on_epoch, compiler)
     except Diverged as fault:
         if fault.network is not None:
             kind.finish(fault.network, recipe, layout, validation)
@@ -106,7 +108,7 @@ def fit_network(
     train: Arrays,
     validation: Arrays,
     on_epoch: OnEpoch | None = None,
-    gradients: Gradients | None = None,
+    compiler: Compiler | None = None,
     callbacks: Sequence[keras.callbacks.Callback] = (),
 ) -> tuple[keras.Model, Curve]:
     """Return the trained network with its best epoch's weights, and its learning curve.
@@ -122,11 +124,7 @@ def fit_network(
     start = part_weights(weighing, layout, parts)
     trainee.weigh(part_weights("fixed", layout, parts), start, weighing == "learned")
     steps = -(-len(train.inputs) // recipe.batch_size)
-    trainee.compile(
-        optimizer=optimizer(recipe, steps * recipe.epochs),
-        jit_compile=True,
-        steps_per_execution=min(steps, 32),
-    )
+    trainee.compile(optimizer=optimizer(recipe, steps * recipe.epochs), jit_compile=True)
     stop = keras.callbacks.EarlyStopping(
         patience=recipe.patience,
         restore_best_weights=True,
@@ -137,20 +135,12 @@ def fit_network(
         patience = max(1, recipe.patience // 2)
         own.append(keras.callbacks.ReduceLROnPlateau(factor=0.5, patience=patience))
     if weighing == "gradnorm":
-        if gradients is None:
+        if compiler is None:
             raise ValueError("target_weights: gradnorm needs the backend's gradients")
         kernel = shared_kernel(trainee.network)
-        own.append(GradNorm(train, kernel, gradients, recipe.seed))
-    history = trainee.fit(
-        train.inputs,
-        train.targets,
-        sample_weight=train.weight,
-        validation_data=(validation.inputs, validation.targets, validation.weight),
-        batch_size=recipe.batch_size,
-        epochs=recipe.epochs,
-        callbacks=[*own, *callbacks],
-        verbose=0,
-    ).history
+        own.append(GradNorm(train, kernel, compiler.gradients, recipe.seed))
+    budget = Budget(recipe.epochs, recipe.batch_size, recipe.seed)
+    history = run_epochs(trainee, train, validation, budget, [*own, *callbacks], compiler)
     return trainee.network, Curve(history["loss"], history["val_loss"], first_epoch(recipe))
 
 
