@@ -117,8 +117,8 @@ def run_epochs(
 
 def _build(trainee: Trainee, train: Arrays) -> None:
     """Make all variables: none can be made within a compiled call."""
-    if not trainee.built:
-        trainee.build(train.inputs.shape)
+    x, y, weight = _tensors(train, np.arange(min(2, len(train.inputs)), dtype=np.int32))
+    trainee.compute_loss(x, y, trainee(x, training=False), weight, training=False)
     trainee.optimizer.build(trainee.trainable_variables)
 
 
@@ -126,7 +126,8 @@ def _machine(trainee: Trainee, compiler: Compiler | None) -> "Compiler | _OneByO
     if compiler is None:
         return _OneByOne()
     if trainee.run_eagerly or not trainee.jit_compile:
-        log.info("%s is not to be compiled: its steps are taken one by one", type(trainee).__name__)
+        name = trainee.network.name
+        log.info("the network %s is not to be compiled: its steps are taken one by one", name)
         return _OneByOne()
     return compiler
 
@@ -191,6 +192,12 @@ def _by_batch(
     call: Callable[..., Losses], rows: Arrays, order: Order, batch_size: int
 ) -> Iterator[tuple[int, Losses]]:
     for chosen in _cut(order, batch_size):
-        x, y, weight = rows.inputs[chosen], rows.targets[chosen], rows.weight[chosen]
+        x, y, weight = _tensors(rows, chosen)
         losses = call(x, y, sample_weight=weight, return_dict=True)
         yield len(chosen), {name: float(value) for name, value in losses.items()}
+
+
+def _tensors(rows: Arrays, chosen: Order) -> Any:
+    """Return inputs, targets and weights of some rows."""
+    arrays = (rows.inputs[chosen], rows.targets[chosen], rows.weight[chosen])
+    return tuple(keras.ops.convert_to_tensor(a) for a in arrays)
