@@ -28,6 +28,7 @@ from data_contracts.recipes.brought import brought_by
 from data_contracts.split import SPLITS
 from tasks.backends import backend
 from tasks.control import control_contract
+from tasks.feed import fed
 from tasks.histograms import reference
 from tasks.intervals import HeldBack, fit_intervals, fold_intervals, joined, residuals
 from tasks.learning.errors import Diverged
@@ -157,14 +158,13 @@ def _fit(contract: Contract, shards: Shards, fold: Fold, data: Path, whose: str 
     """Return the member trained on one division of the rows, and its learning curve."""
     from tasks.learning.fitting import fit_member
     from tasks.learning.preprocessing import Preprocessing
-    from tasks.learning.shards import read_shard
 
     place = data / fold.name
-    train, validation = (read_shard(place / f"{s}.parquet") for s in ("train", "validation"))
     fitted = Preprocessing.from_json((place / "preprocessing.json").read_text("utf-8"))
     tell = _teller(contract, shards, fold, whose)
     try:
-        member, curve = fit_member(contract, fitted, train, validation, tell, backend())
+        with fed(place) as (train, validation):
+            member, curve = fit_member(contract, fitted, train, validation, tell, backend())
     except Diverged as fault:
         if len(shards.divisions) > 1:
             fault.add(f"This was the {_words(shards, fold)}")

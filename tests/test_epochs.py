@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from tasks.backends import backend
-from tasks.learning.epochs import Budget, Compiler, order_of, run_epochs
+from tasks.learning.epochs import Budget, Compiler, run_epochs
+from tasks.learning.feeding import Held, order_of
 from tasks.learning.fitting import fit_network
 from tasks.learning.losses import TargetLosses
 from tasks.learning.shards import Arrays
@@ -59,10 +60,10 @@ def test_the_same_seed_gives_the_same_weights_from_compiled_epochs() -> None:
 
 
 def test_the_order_of_an_epoch_is_its_own_and_found_again() -> None:
-    first = order_of(7, 0, 50)
+    first = order_of((7, 0), 50)
     assert sorted(first) == list(range(50))
-    np.testing.assert_array_equal(order_of(7, 0, 50), first)
-    for other in (order_of(7, 1, 50), order_of(8, 0, 50)):
+    np.testing.assert_array_equal(order_of((7, 0), 50), first)
+    for other in (order_of((7, 1), 50), order_of((8, 0), 50)):
         assert (other != first).any()
 
 
@@ -102,7 +103,7 @@ def small_trainee(kind: type[Trainee], **options: Any) -> Trainee:
 
 def losses(trainee: Trainee) -> list[float]:
     budget = Budget(epochs=2, batch_size=25, seed=0)
-    return run_epochs(trainee, TRAIN, VALIDATION, budget, (), backend())["loss"]
+    return run_epochs(trainee, Held(TRAIN), Held(VALIDATION), budget, (), backend())["loss"]
 
 
 @pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="JAX compiles all or nothing")

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
-    from tasks.learning.epochs import Stepping, Testing
-    from tasks.learning.shards import Arrays
+    from tasks.learning.epochs import Stepping
+    from tasks.learning.feeding import Matrix
     from tasks.learning.trainee import Trainee
 
 NAMES = ("tensorflow", "jax")
@@ -32,16 +32,16 @@ class Backend(Protocol):
         """Return the gradients (parts, *shape) of `function()`, (parts,), on a Keras variable."""
         ...
 
-    def resident(self, rows: "Arrays") -> Any:
+    def resident(self, matrix: "Matrix") -> Any:
         """Return rows as they lie on the device."""
         ...
 
-    def stepping(self, trainee: "Trainee", batch_size: int) -> "Stepping":
-        """Return what takes a Keras model's training steps through resident rows, in the order of
-        positions, as one compiled call."""
+    def stepping(self, trainee: "Trainee", batch_size: int, inputs: int) -> "Stepping":
+        """Return what takes a Keras model's training steps through resident rows, of which so
+        many columns are inputs, in the order of positions, as one compiled call."""
         ...
 
-    def testing(self, trainee: "Trainee", batch_size: int) -> "Testing":
+    def testing(self, trainee: "Trainee", batch_size: int, inputs: int) -> "Stepping":
         """Return what returns the validation losses of resident rows, as one compiled call."""
         ...
 

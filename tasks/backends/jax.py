@@ -4,14 +4,13 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.learning.epochs import Losses, Order, Stepping, Testing
+from tasks.learning.epochs import Losses, Stepping
 from tasks.learning.errors import MissingPart
-from tasks.learning.shards import Arrays
+from tasks.learning.feeding import Matrix, Order
 from tasks.learning.trainee import Trainee
 
 
@@ -41,19 +40,19 @@ def gradients(function: Callable[[], Any], variable: Any) -> NDArray[np.float64]
     return np.asarray(jax.jacrev(stateless)(variable.value), np.float64)
 
 
-def resident(rows: Arrays) -> Any:
+def resident(matrix: Matrix) -> Any:
     """Return rows as they lie on the device."""
-    return tuple(jax.device_put(a) for a in (rows.inputs, rows.targets, rows.weight))
+    return jax.device_put(matrix)
 
 
-def stepping(trainee: Trainee, batch_size: int) -> Stepping:
-    """Return what takes a Keras model's training steps through resident rows, in the order of
-    positions, as one compiled call."""
+def stepping(trainee: Trainee, batch_size: int, inputs: int) -> Stepping:
+    """Return what takes a Keras model's training steps through resident rows, of which so
+    many columns are inputs, in the order of positions, as one compiled call."""
 
     @jax.jit  # type: ignore[untyped-decorator]
     def run(state: Any, rows: Any, order: Any) -> Any:
         def step(state: Any, chosen: Any) -> Any:
-            return trainee.train_step(state, _taken(rows, chosen))[1], None
+            return trainee.train_step(state, _taken(rows, chosen, inputs))[1], None
 
         return _batches(step, state, order, batch_size)
 
@@ -69,23 +68,23 @@ def stepping(trainee: Trainee, batch_size: int) -> Stepping:
     return call
 
 
-def testing(trainee: Trainee, batch_size: int) -> Testing:
+def testing(trainee: Trainee, batch_size: int, inputs: int) -> Stepping:
     """Return what returns the validation losses of resident rows, as one compiled call."""
 
     @jax.jit  # type: ignore[untyped-decorator]
-    def run(state: Any, rows: Any) -> Any:
+    def run(state: Any, rows: Any, order: Any) -> Any:
         def step(state: Any, chosen: Any) -> Any:
-            return trainee.test_step(state, _taken(rows, chosen))[1], None
+            return trainee.test_step(state, _taken(rows, chosen, inputs))[1], None
 
-        return _batches(step, state, jnp.arange(len(rows[0])), batch_size)
+        return _batches(step, state, order, batch_size)
 
-    def call(rows: Any) -> Losses:
+    def call(rows: Any, order: Order) -> Losses:
         groups = (
             trainee.trainable_variables,
             trainee.non_trainable_variables,
             trainee.metrics_variables,
         )
-        return trainee.measured(lambda: _assign(groups, run(_values(groups), rows)))
+        return trainee.measured(lambda: _assign(groups, run(_values(groups), rows, order)))
 
     return call
 
@@ -101,8 +100,10 @@ def _batches(step: Any, state: Any, order: Any, batch_size: int) -> Any:
     return state
 
 
-def _taken(rows: Any, chosen: Any) -> Any:
-    return tuple(a.at[chosen].get(mode="promise_in_bounds") for a in rows)
+def _taken(rows: Any, chosen: Any, inputs: int) -> Any:
+    """Return inputs, targets and weights of chosen rows."""
+    found = rows.at[chosen].get(mode="promise_in_bounds")
+    return found[:, :inputs], found[:, inputs:-1], found[:, -1]
 
 
 def _values(groups: Any) -> Any:

@@ -9,9 +9,9 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from tasks.learning.epochs import Losses, Order, Stepping, Testing
+from tasks.learning.epochs import Losses, Stepping
 from tasks.learning.errors import MissingPart
-from tasks.learning.shards import Arrays
+from tasks.learning.feeding import Matrix, Order
 from tasks.learning.trainee import Trainee
 
 log = logging.getLogger("polycast")
@@ -46,35 +46,38 @@ def gradients(function: Callable[[], Any], variable: Any) -> NDArray[np.float64]
     return np.stack([np.zeros(variable.shape) if g is None else g.numpy() for g in found])
 
 
-def resident(rows: Arrays) -> Any:
+def resident(matrix: Matrix) -> Any:
     """Return rows as they lie on the device."""
-    return tuple(tf.convert_to_tensor(a) for a in (rows.inputs, rows.targets, rows.weight))
+    return tf.convert_to_tensor(matrix)
 
 
-def stepping(trainee: Trainee, batch_size: int) -> Stepping:
-    """Return what takes a Keras model's training steps through resident rows, in the order of
-    positions, as one compiled call."""
+def stepping(trainee: Trainee, batch_size: int, inputs: int) -> Stepping:
+    """Return what takes a Keras model's training steps through resident rows, of which so
+    many columns are inputs, in the order of positions, as one compiled call."""
 
     def run(rows: Any, order: Any) -> None:
-        _batches(lambda part: trainee.train_step(_taken(rows, part)), order, batch_size)
+        _batches(lambda part: trainee.train_step(_taken(rows, part, inputs)), order, batch_size)
 
+    return _measured(run, trainee)
+
+
+def testing(trainee: Trainee, batch_size: int, inputs: int) -> Stepping:
+    """Return what returns the validation losses of resident rows, as one compiled call."""
+
+    def run(rows: Any, order: Any) -> None:
+        _batches(lambda part: trainee.test_step(_taken(rows, part, inputs)), order, batch_size)
+
+    return _measured(run, trainee)
+
+
+def _measured(run: Callable[[Any, Any], None], trainee: Trainee) -> Stepping:
+    """Return what compiles `run` of rows and order, and returns what the trainee measured."""
     compiled = _compiled(run, trainee)
 
     def call(rows: Any, order: Order) -> Losses:
         return trainee.measured(lambda: compiled(rows, tf.convert_to_tensor(order)))
 
     return call
-
-
-def testing(trainee: Trainee, batch_size: int) -> Testing:
-    """Return what returns the validation losses of resident rows, as one compiled call."""
-
-    def run(rows: Any) -> None:
-        order = tf.range(rows[0].shape[0])
-        _batches(lambda part: trainee.test_step(_taken(rows, part)), order, batch_size)
-
-    compiled = _compiled(run, trainee)
-    return lambda rows: trainee.measured(lambda: compiled(rows))
 
 
 def _batches(step: Callable[[Any], Any], order: Any, batch_size: int) -> None:
@@ -91,8 +94,10 @@ def _batches(step: Callable[[Any], Any], order: Any, batch_size: int) -> None:
         step(order[whole * batch_size :])
 
 
-def _taken(rows: Any, chosen: Any) -> Any:
-    return tuple(tf.gather(a, chosen) for a in rows)
+def _taken(rows: Any, chosen: Any, inputs: int) -> Any:
+    """Return inputs, targets and weights of chosen rows."""
+    found = tf.gather(rows, chosen)
+    return found[:, :inputs], found[:, inputs:-1], found[:, -1]
 
 
 def _compiled(run: Callable[..., None], trainee: Trainee) -> Callable[..., None]:

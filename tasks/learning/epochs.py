@@ -1,8 +1,8 @@
 """The loop over epochs: rows in, trained weights and losses per epoch out.
 
-What a backend compiles steps through an epoch in one call, over rows that stay on the device. The
-order of an epoch is a function of the seed and the epoch's number alone. Keras' callbacks are
-called as Keras calls them; one that asks for batches is called every GRAIN steps.
+What a backend compiles steps through an epoch in one call, over rows that stay on the device, or in
+one call a block. The order of an epoch is a function of the seed and the epoch's number alone.
+Keras' callbacks are called as Keras calls them; one that asks for batches, every GRAIN steps.
 """
 
 import logging
@@ -14,7 +14,8 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.learning.shards import Arrays
+from tasks.learning.feeding import Matrix, Order, Rows
+from tasks.learning.shards import Arrays, of_matrix
 from tasks.learning.trainee import Trainee
 
 log = logging.getLogger("polycast")
@@ -23,15 +24,11 @@ GRAIN = 32
 """Steps of one call where a callback asks for batches."""
 BATCH_HOOKS = ("on_train_batch_begin", "on_train_batch_end", "on_batch_begin", "on_batch_end")
 
-Order = NDArray[np.int32]
-"""Positions of rows, in the order in which steps take them."""
 Losses = dict[str, float]
 """What a Keras model measures, by name."""
 Stepping = Callable[[Any, Order], Losses]
-"""Takes a step for each batch of rows in their order, of which the last may be smaller; returns the
-mean losses."""
-Testing = Callable[[Any], Losses]
-"""Returns the validation losses of rows."""
+"""Takes a step, or a test, for each batch of a block's rows in their order, of which the last may
+be smaller; returns the mean losses."""
 
 
 class Compiler(Protocol):
@@ -41,15 +38,16 @@ class Compiler(Protocol):
         """Return the gradients (parts, *shape) of `function()`, (parts,), on a Keras variable."""
         ...
 
-    def resident(self, rows: Arrays) -> Any:
+    def resident(self, matrix: Matrix) -> Any:
         """Return rows as they lie on the device."""
         ...
 
-    def stepping(self, trainee: Trainee, batch_size: int) -> Stepping:
-        """Return what steps through resident rows in one compiled call."""
+    def stepping(self, trainee: Trainee, batch_size: int, inputs: int) -> Stepping:
+        """Return what takes training steps through resident rows, of which so many columns are
+        inputs, in one compiled call."""
         ...
 
-    def testing(self, trainee: Trainee, batch_size: int) -> Testing:
+    def testing(self, trainee: Trainee, batch_size: int, inputs: int) -> Stepping:
         """Return what tests resident rows in one compiled call."""
         ...
 
@@ -63,15 +61,10 @@ class Budget:
     seed: int
 
 
-def order_of(seed: int, epoch: int, rows: int) -> Order:
-    """Return the order of rows in an epoch, counted from 0."""
-    return np.random.default_rng([seed, epoch]).permutation(rows).astype(np.int32)
-
-
 def run_epochs(
     trainee: Trainee,
-    train: Arrays,
-    validation: Arrays,
+    train: Rows,
+    validation: Rows,
     budget: Budget,
     callbacks: Sequence[keras.callbacks.Callback],
     compiler: Compiler | None,
@@ -80,32 +73,21 @@ def run_epochs(
 
     Without a compiler, and where the trainee is not to be compiled, steps are taken one by one.
     """
-    _build(trainee, train)
-    machine = _machine(trainee, compiler)
-    step = machine.stepping(trainee, budget.batch_size)
-    test = machine.testing(trainee, budget.batch_size)
-    rows, unseen = machine.resident(train), machine.resident(validation)
-    steps = -(-len(train.inputs) // budget.batch_size)
+    _build(trainee, train.some)
+    steps = -(-train.count // budget.batch_size)
     told = keras.callbacks.CallbackList(
-        list(callbacks),
-        add_history=True,
-        model=trainee,
-        epochs=budget.epochs,
-        steps=steps,
+        list(callbacks), add_history=True, model=trainee, epochs=budget.epochs, steps=steps,
         verbose=0,
-    )
+    )  # fmt: skip
     grain = GRAIN if any(map(_asks_for_batches, callbacks)) else steps
+    work = _Work(trainee, _machine(trainee, compiler), budget, told, grain, train.some)
     trainee.stop_training = False
     told.on_train_begin()
     logs: Losses = {}
     for epoch in range(budget.epochs):
         told.on_epoch_begin(epoch)
-        order = order_of(budget.seed, epoch, len(train.inputs))
-        logs = _mean(_train(trainee, order, rows, step, told, grain, budget.batch_size))
-        told.on_test_begin()
-        tested = test(unseen)
-        told.on_test_end(tested)
-        logs |= {f"val_{name}": value for name, value in tested.items()}
+        logs = _mean(work.train(train, epoch))
+        logs |= {f"val_{name}": value for name, value in work.test(validation).items()}
         told.on_epoch_end(epoch, logs)
         if trainee.stop_training:
             break
@@ -115,9 +97,9 @@ def run_epochs(
     return history
 
 
-def _build(trainee: Trainee, train: Arrays) -> None:
+def _build(trainee: Trainee, some: Arrays) -> None:
     """Make all variables: none can be made within a compiled call."""
-    x, y, weight = _tensors(train, np.arange(min(2, len(train.inputs)), dtype=np.int32))
+    x, y, weight = _tensors(some.matrix[:2], some.inputs.shape[1])
     trainee.compute_loss(x, y, trainee(x, training=False), weight, training=False)
     trainee.optimizer.build(trainee.trainable_variables)
 
@@ -132,23 +114,43 @@ def _machine(trainee: Trainee, compiler: Compiler | None) -> "Compiler | _OneByO
     return compiler
 
 
-def _train(
-    trainee: Trainee,
-    order: Order,
-    rows: Any,
-    step: Stepping,
-    told: keras.callbacks.CallbackList,
-    grain: int,
-    batch_size: int,
-) -> Iterator[tuple[int, Losses]]:
-    """Take an epoch's steps; yield the rows and losses of each call."""
-    for call, chosen in enumerate(_cut(order, grain * batch_size)):
-        told.on_train_batch_begin(call * grain)
-        losses = step(rows, chosen)
-        told.on_train_batch_end(call * grain + -(-len(chosen) // batch_size) - 1, losses)
-        yield len(chosen), losses
-        if trainee.stop_training:
-            return
+class _Work:
+    """The steps and tests of epochs, told to callbacks."""
+
+    def __init__(
+        self,
+        trainee: Trainee,
+        machine: "Compiler | _OneByOne",
+        budget: Budget,
+        told: keras.callbacks.CallbackList,
+        grain: int,
+        some: Arrays,
+    ) -> None:
+        self.trainee, self.budget, self.told, self.grain = trainee, budget, told, grain
+        self.place = machine.resident
+        self.step = machine.stepping(trainee, budget.batch_size, some.inputs.shape[1])
+        self.tested = machine.testing(trainee, budget.batch_size, some.inputs.shape[1])
+
+    def train(self, rows: Rows, epoch: int) -> Iterator[tuple[int, Losses]]:
+        """Take an epoch's steps; yield the rows and losses of each call."""
+        size, begun = self.budget.batch_size, 0
+        for block, order in rows.blocks(self.place, size, (self.budget.seed, epoch)):
+            for chosen in _cut(order, self.grain * size):
+                self.told.on_train_batch_begin(begun)
+                losses = self.step(block, chosen)
+                begun += -(-len(chosen) // size)
+                self.told.on_train_batch_end(begun - 1, losses)
+                yield len(chosen), losses
+                if self.trainee.stop_training:
+                    return
+
+    def test(self, rows: Rows) -> Losses:
+        """Return the losses of validation rows."""
+        self.told.on_test_begin()
+        blocks = rows.blocks(self.place, self.budget.batch_size, None)
+        losses = _mean((len(order), self.tested(block, order)) for block, order in blocks)
+        self.told.on_test_end(losses)
+        return losses
 
 
 def _cut(order: Order, most: int) -> Iterator[Order]:
@@ -171,33 +173,29 @@ def _asks_for_batches(callback: keras.callbacks.Callback) -> bool:
 class _OneByOne:
     """Steps and tests that Keras takes one by one."""
 
-    def resident(self, rows: Arrays) -> Arrays:
-        return rows
+    def resident(self, matrix: Matrix) -> Matrix:
+        return matrix
 
-    def stepping(self, trainee: Trainee, batch_size: int) -> Stepping:
-        def step(rows: Arrays, order: Order) -> Losses:
-            return _mean(_by_batch(trainee.train_on_batch, rows, order, batch_size))
+    def stepping(self, trainee: Trainee, batch_size: int, inputs: int) -> Stepping:
+        return _by_batch(trainee.train_on_batch, batch_size, inputs)
 
-        return step
-
-    def testing(self, trainee: Trainee, batch_size: int) -> Testing:
-        def test(rows: Arrays) -> Losses:
-            order = np.arange(len(rows.inputs), dtype=np.int32)
-            return _mean(_by_batch(trainee.test_on_batch, rows, order, batch_size))
-
-        return test
+    def testing(self, trainee: Trainee, batch_size: int, inputs: int) -> Stepping:
+        return _by_batch(trainee.test_on_batch, batch_size, inputs)
 
 
-def _by_batch(
-    call: Callable[..., Losses], rows: Arrays, order: Order, batch_size: int
-) -> Iterator[tuple[int, Losses]]:
-    for chosen in _cut(order, batch_size):
-        x, y, weight = _tensors(rows, chosen)
-        losses = call(x, y, sample_weight=weight, return_dict=True)
-        yield len(chosen), {name: float(value) for name, value in losses.items()}
+def _by_batch(take: Callable[..., Losses], batch_size: int, inputs: int) -> Stepping:
+    def parts(rows: Matrix, order: Order) -> Iterator[tuple[int, Losses]]:
+        for chosen in _cut(order, batch_size):
+            x, y, weight = _tensors(rows[chosen], inputs)
+            losses = take(x, y, sample_weight=weight, return_dict=True)
+            yield len(chosen), {name: float(value) for name, value in losses.items()}
+
+    return lambda rows, order: _mean(parts(rows, order))
 
 
-def _tensors(rows: Arrays, chosen: Order) -> Any:
-    """Return inputs, targets and weights of some rows."""
-    arrays = (rows.inputs[chosen], rows.targets[chosen], rows.weight[chosen])
-    return tuple(keras.ops.convert_to_tensor(a) for a in arrays)
+def _tensors(rows: Matrix, inputs: int) -> Any:
+    """Return inputs, targets and weights of rows."""
+    arrays = of_matrix(rows, inputs)
+    return tuple(
+        keras.ops.convert_to_tensor(a) for a in (arrays.inputs, arrays.targets, arrays.weight)
+    )

@@ -15,6 +15,7 @@ from tasks.learning.averaging import averaging, first_epoch
 from tasks.learning.bundle import Bundle, Member
 from tasks.learning.epochs import Budget, Compiler, run_epochs
 from tasks.learning.errors import Diverged
+from tasks.learning.feeding import Held, Rows
 from tasks.learning.fit_preprocessing import fit_preprocessing
 from tasks.learning.layout import Layout, lay_out
 from tasks.learning.limits import limits_of
@@ -73,8 +74,8 @@ def fit(
 def fit_member(
     contract: "Contract",
     preprocessing: Preprocessing,
-    train: Arrays,
-    validation: Arrays,
+    train: Arrays | Rows,
+    validation: Arrays | Rows,
     on_epoch: OnEpoch | None = None,
     compiler: Compiler | None = None,
 ) -> tuple[Member, Curve]:
@@ -82,7 +83,8 @@ def fit_member(
 
     Raises Diverged, with the member as it last was good, when a loss is no number.
     """
-    layout = lay_out(contract, preprocessing, train)
+    train, validation = _rows(train), _rows(validation)
+    layout = lay_out(contract, preprocessing, train.some, train.count)
     recipe = contract.recipe
     kind = architecture(recipe.architecture)
     limits = limits_of(contract, [s.size for s in preprocessing.scalers])
@@ -95,18 +97,18 @@ def fit_member(
         network, curve = fit_network(contract, layout, train, validation, on_epoch, compiler)
     except Diverged as fault:
         if fault.network is not None:
-            kind.finish(fault.network, recipe, layout, validation)
+            kind.finish(fault.network, recipe, layout, validation.some)
             fault.member = member(fault.network)
         raise
-    kind.finish(network, recipe, layout, validation)
+    kind.finish(network, recipe, layout, validation.some)
     return member(network), curve
 
 
 def fit_network(
     contract: "Contract",
     layout: Layout,
-    train: Arrays,
-    validation: Arrays,
+    train: Arrays | Rows,
+    validation: Arrays | Rows,
     on_epoch: OnEpoch | None = None,
     compiler: Compiler | None = None,
     callbacks: Sequence[keras.callbacks.Callback] = (),
@@ -115,6 +117,7 @@ def fit_network(
 
     `callbacks` are a caller's own, called last. Raises Diverged when a loss is no number.
     """
+    train, validation = _rows(train), _rows(validation)
     recipe = contract.recipe
     keras.utils.set_random_seed(recipe.seed)
     kind = architecture(recipe.architecture)
@@ -123,7 +126,7 @@ def fit_network(
     parts = len(trainee.objective.names)
     start = part_weights(weighing, layout, parts)
     trainee.weigh(part_weights("fixed", layout, parts), start, weighing == "learned")
-    steps = -(-len(train.inputs) // recipe.batch_size)
+    steps = -(-train.count // recipe.batch_size)
     trainee.compile(optimizer=optimizer(recipe, steps * recipe.epochs), jit_compile=True)
     stop = keras.callbacks.EarlyStopping(
         patience=recipe.patience,
@@ -138,10 +141,14 @@ def fit_network(
         if compiler is None:
             raise ValueError("target_weights: gradnorm needs the backend's gradients")
         kernel = shared_kernel(trainee.network)
-        own.append(GradNorm(train, kernel, compiler.gradients, recipe.seed))
+        own.append(GradNorm(train.some, kernel, compiler.gradients, recipe.seed))
     budget = Budget(recipe.epochs, recipe.batch_size, recipe.seed)
     history = run_epochs(trainee, train, validation, budget, [*own, *callbacks], compiler)
     return trainee.network, Curve(history["loss"], history["val_loss"], first_epoch(recipe))
+
+
+def _rows(rows: Arrays | Rows) -> Rows:
+    return Held(rows) if isinstance(rows, Arrays) else rows
 
 
 class _Watch(keras.callbacks.Callback):
