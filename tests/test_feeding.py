@@ -14,7 +14,7 @@ from tasks.feed import fed
 from tasks.learning import feeding
 from tasks.learning.feeding import Held, Matrix, OnDisk
 from tasks.learning.fitting import fit_network
-from tasks.learning.shards import Arrays, of_matrix, read_shard, spread
+from tasks.learning.shards import Arrays, empty, of_matrix, read_shard, spread
 from tests.builders import plain_layout, small_contract
 
 ROWS, INPUTS = 1030, 3
@@ -122,9 +122,24 @@ def test_shards_that_do_not_fit_come_from_disk_and_those_that_do_from_memory(
 
 def test_a_shard_is_read_without_another_copy(tmp_path: Path) -> None:
     arrays = read_shard(shard(tmp_path / "train.parquet", whole()))
-    assert arrays.matrix is arrays.inputs.base
+    assert arrays.matrix.ctypes.data == arrays.inputs.ctypes.data
+    np.testing.assert_array_equal(arrays.matrix, whole())
     apart = Arrays(arrays.inputs.copy(), arrays.targets.copy(), arrays.weight.copy())
     np.testing.assert_array_equal(apart.matrix, arrays.matrix)
+    other = Arrays(arrays.inputs, arrays.targets, apart.weight)
+    np.testing.assert_array_equal(other.matrix, arrays.matrix)
+
+
+def test_rows_on_the_device_outlive_the_array_that_they_were_made_of() -> None:
+    matrices = [whole(), empty(ROWS, INPUTS + 3), whole()[1:]]
+    matrices[1][:] = whole()
+    placed = [backend().resident(matrix) for matrix in matrices]
+    wanted = [matrix.copy() for matrix in matrices]
+    del matrices
+    spoiled = [np.zeros((ROWS, INPUTS + 3), np.float32) for _ in range(50)]
+    for found, right in zip(placed, wanted, strict=True):
+        np.testing.assert_array_equal(np.asarray(found), right)
+    assert not np.any(spoiled)
 
 
 def test_free_memory_is_the_least_of_the_machines_and_the_groups(

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.learning.shards import Arrays
+from tasks.learning.shards import Arrays, empty
 
 Matrix = NDArray[np.float32]
 """Inputs, targets and weight of rows, side by side: (n, inputs + targets + 1)."""
@@ -105,7 +105,7 @@ class OnDisk:
     def _read(self, stretches: Sequence[tuple[int, int]], place: Place) -> Any:
         """Return a block on the device."""
         columns = self.some.inputs.shape[1] + self.some.targets.shape[1] + 1
-        out = np.empty((sum(stop - start for start, stop in stretches), columns), np.float32)
+        out = empty(sum(stop - start for start, stop in stretches), columns)
         done = 0
         with self.file.open("rb", buffering=0) as source:
             for start, stop in stretches:

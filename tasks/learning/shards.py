@@ -31,16 +31,30 @@ class Arrays:
     @property
     def matrix(self) -> NDArray[np.float32]:
         """Inputs, targets and weight side by side; no copy where a shard was read so."""
-        base = self.inputs.base
         width = self.inputs.shape[1] + self.targets.shape[1] + 1
-        if (
-            isinstance(base, np.ndarray)
-            and base is self.targets.base
-            and base is self.weight.base
-            and base.shape == (len(self.weight), width)
-        ):
-            return base
-        return np.column_stack([self.inputs, self.targets, self.weight])
+        starts = [a.ctypes.data - self.inputs.ctypes.data for a in (self.targets, self.weight)]
+        together = self.inputs.base is not None and (
+            self.inputs.base is self.targets.base is self.weight.base
+            and starts == [4 * self.inputs.shape[1], 4 * (width - 1)]
+            and self.inputs.strides == self.targets.strides == (4 * width, 4)
+            and self.weight.strides == (4 * width,)
+        )
+        if together:
+            return np.lib.stride_tricks.as_strided(self.inputs, (len(self.weight), width))
+        whole = empty(len(self.weight), width)
+        np.concatenate([self.inputs, self.targets, self.weight[:, None]], axis=1, out=whole)
+        return whole
+
+
+ALIGNED = 64
+"""Bytes at a multiple of which numbers begin that a device takes as they lie."""
+
+
+def empty(rows: int, columns: int) -> NDArray[np.float32]:
+    """Return an array of anything, aligned."""
+    raw = np.empty(rows * columns + ALIGNED // 4, np.float32)
+    start = -raw.ctypes.data % ALIGNED // 4
+    return raw[start : start + rows * columns].reshape(rows, columns)
 
 
 def of_matrix(whole: NDArray[np.float32], inputs: int) -> Arrays:
@@ -149,7 +163,7 @@ def _inputs(files: list[Path]) -> int:
 
 def _stack(content: pa.Table) -> NDArray[np.float32]:
     """Return a shard's columns side by side: inputs, targets, weight."""
-    out = np.empty((len(content), content.num_columns), np.float32)
+    out = empty(len(content), content.num_columns)
     for i, column in enumerate(content.columns):
         out[:, i] = column.to_numpy()
     return out
