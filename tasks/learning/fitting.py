@@ -5,6 +5,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import keras
@@ -21,6 +22,7 @@ from tasks.learning.layout import Layout, lay_out
 from tasks.learning.limits import limits_of
 from tasks.learning.networks import architecture
 from tasks.learning.optimizers import optimizer
+from tasks.learning.precision import FULL, computing_in
 from tasks.learning.preprocessing import Preprocessing
 from tasks.learning.shards import Arrays, to_arrays
 from tasks.learning.target_weights import GradNorm, part_weights, shared_kernel
@@ -117,7 +119,39 @@ def fit_network(
 
     `callbacks` are a caller's own, called last. Raises Diverged when a loss is no number.
     """
-    train, validation = _rows(train), _rows(validation)
+    precision, fed = contract.training.precision, (_rows(train), _rows(validation))
+    keep = partial(_in_full, contract, layout) if precision != FULL else _as_it_is
+    with computing_in(precision):
+        try:
+            network, curve = _train(contract, layout, *fed, on_epoch, compiler, callbacks)
+        except Diverged as fault:
+            fault.network = keep(fault.network) if fault.network else None
+            raise
+    return keep(network), curve
+
+
+def _as_it_is(network: keras.Model) -> keras.Model:
+    return network
+
+
+def _in_full(contract: "Contract", layout: Layout, network: keras.Model) -> keras.Model:
+    """Return a network of the same weights, which are float32 always, that computes in float32."""
+    with computing_in(FULL):
+        full = architecture(contract.recipe.architecture).build(contract.recipe, layout)
+    full.set_weights(network.get_weights())
+    return full
+
+
+def _train(
+    contract: "Contract",
+    layout: Layout,
+    train: Rows,
+    validation: Rows,
+    on_epoch: OnEpoch | None,
+    compiler: Compiler | None,
+    callbacks: Sequence[keras.callbacks.Callback],
+) -> tuple[keras.Model, Curve]:
+    """Return the trained network, which computes as it was trained, and its learning curve."""
     recipe = contract.recipe
     keras.utils.set_random_seed(recipe.seed)
     kind = architecture(recipe.architecture)
