@@ -28,9 +28,10 @@ LEAST = 64 << 20
 
 
 @contextmanager
-def fed(place: Path) -> Iterator[tuple["Rows", "Rows"]]:
+def fed(place: Path, scratch: Path) -> Iterator[tuple["Rows", "Rows"]]:
     """Yield the train and the validation rows of a folder of shards.
 
+    Rows from disk are written into a folder in `scratch`, which goes as the block ends.
     Raises NoRoom where the disk is full.
     """
     from tasks.learning.feeding import Held
@@ -49,7 +50,7 @@ def fed(place: Path) -> Iterator[tuple["Rows", "Rows"]]:
         "%.2f GB at once",
         need / 1e9, free / 1e9, most / 1e9,
     )  # fmt: skip
-    with tempfile.TemporaryDirectory(prefix="rows-", dir=place.parent) as folder:
+    with tempfile.TemporaryDirectory(prefix="rows-", dir=scratch) as folder:
         both = [_on_disk(file, Path(folder), most) for file in files]
         yield both[0], both[1]
 

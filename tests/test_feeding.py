@@ -12,10 +12,12 @@ from tasks import memory
 from tasks.backends import backend
 from tasks.feed import fed
 from tasks.learning import feeding
+from tasks.learning.bundle import load_bundle
 from tasks.learning.feeding import Held, Matrix, OnDisk
 from tasks.learning.fitting import fit_network
 from tasks.learning.shards import Arrays, empty, of_matrix, read_shard, spread
-from tests.builders import plain_layout, small_contract
+from tasks.storage import root_storage
+from tests.builders import plain_layout, small_candidate, small_contract, small_rows
 
 ROWS, INPUTS = 1030, 3
 
@@ -107,16 +109,17 @@ def test_shards_that_do_not_fit_come_from_disk_and_those_that_do_from_memory(
     caplog.set_level(logging.INFO, "polycast")
     for split in ("train", "validation"):
         shard(tmp_path / f"{split}.parquet", whole())
-    before = sorted(tmp_path.iterdir())
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
     found = []
     for free in (1 << 30, 1 << 10):
         monkeypatch.setattr(memory, "free", lambda free=free: free)
-        with fed(tmp_path) as both:
+        with fed(tmp_path, scratch) as both:
             found.append([type(rows) for rows in both])
             for rows in both:
                 np.testing.assert_array_equal(np.concatenate(taken(rows)), whole())
     assert found == [[Held, Held], [OnDisk, OnDisk]]
-    assert sorted(tmp_path.iterdir()) == before
+    assert not list(scratch.iterdir())
     assert "rows come from the disk" in caplog.text
 
 
@@ -158,3 +161,16 @@ def test_free_memory_is_the_least_of_the_machines_and_the_groups(
     machine.unlink()
     cap.unlink()
     assert memory.free() is None
+
+
+def test_a_candidate_is_trained_from_disk_where_no_memory_is_free(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(memory, "free", lambda: 0)
+    rows = small_rows(400)
+    candidate = small_candidate(small_contract(), rows)
+    folder = root_storage().fetch("candidate")
+    assert not list(folder.rglob("*.f32"))
+    assert not list(folder.glob("rows-*"))
+    assert candidate.epochs == 3
+    assert np.isfinite(load_bundle(folder / "bundle").predict(rows).mean).all()
