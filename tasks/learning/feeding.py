@@ -45,7 +45,7 @@ class Rows(Protocol):
     def blocks(self, place: Place, batch_size: int, seed: Seed) -> Iterator[tuple[Any, Order]]:
         """Yield blocks of rows on the device and their orders.
 
-        Every block but the last holds whole batches.
+        Every block but the last holds whole batches. A block holds until the next is asked for.
         """
         ...
 
@@ -80,16 +80,19 @@ class OnDisk:
     """About how many rows memory holds at once, in two blocks."""
 
     def blocks(self, place: Place, batch_size: int, seed: Seed) -> Iterator[tuple[Any, Order]]:
-        """Yield blocks of rows, reading ahead."""
+        """Yield blocks of rows, reading ahead into the room of the block before the last."""
         plan = self._plan(batch_size, seed)
+        columns = self.some.inputs.shape[1] + self.some.targets.shape[1] + 1
+        rooms = [empty(max(map(_count, plan)), columns) for _ in plan[:2]]
         with ThreadPoolExecutor(1) as reader:
-            ahead = reader.submit(self._read, plan[0], place)
+            ahead = reader.submit(self._read, plan[0], rooms[0], place)
             for number, stretches in enumerate(plan):
                 block = ahead.result()
                 if number + 1 < len(plan):
-                    ahead = reader.submit(self._read, plan[number + 1], place)
+                    room = rooms[(number + 1) % 2]
+                    ahead = reader.submit(self._read, plan[number + 1], room, place)
                 own = None if seed is None else [*seed, number + 1]
-                yield block, order_of(own, sum(stop - start for start, stop in stretches))
+                yield block, order_of(own, _count(stretches))
 
     def _plan(self, batch_size: int, seed: Seed) -> list[list[tuple[int, int]]]:
         """Return the stretches of each block. A stretch that holds no whole batches comes last."""
@@ -102,10 +105,9 @@ class OnDisk:
         each = max(1, self.most // 2 // rows)
         return [sorted(stretches[i : i + each]) for i in range(0, len(stretches), each)]
 
-    def _read(self, stretches: Sequence[tuple[int, int]], place: Place) -> Any:
-        """Return a block on the device."""
-        columns = self.some.inputs.shape[1] + self.some.targets.shape[1] + 1
-        out = empty(sum(stop - start for start, stop in stretches), columns)
+    def _read(self, stretches: Sequence[tuple[int, int]], room: Matrix, place: Place) -> Any:
+        """Return a block on the device, read into a room."""
+        out, columns = room[: _count(stretches)], room.shape[1]
         done = 0
         with self.file.open("rb", buffering=0) as source:
             for start, stop in stretches:
@@ -113,6 +115,10 @@ class OnDisk:
                 _fill(source, out[done : done + stop - start].data.cast("B"))
                 done += stop - start
         return place(out)
+
+
+def _count(stretches: Sequence[tuple[int, int]]) -> int:
+    return sum(stop - start for start, stop in stretches)
 
 
 def order_of(seed: Seed, rows: int) -> Order:
