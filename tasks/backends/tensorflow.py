@@ -112,21 +112,34 @@ def _taken(rows: Any, chosen: Any, inputs: int) -> Any:
 
 def _compiled(run: Callable[..., None], trainee: Trainee) -> Callable[..., None]:
     """Return a function that XLA compiles, or TensorFlow alone where XLA cannot."""
-    chosen = tf.function(run, jit_compile=True)
+    compiled = _by_shape(tf.function(run, jit_compile=True))
 
     def call(*arguments: Any) -> None:
-        nonlocal chosen
+        nonlocal compiled
         try:
-            chosen(*arguments)
+            compiled(*arguments)
         except (tf.errors.InvalidArgumentError, tf.errors.UnimplementedError) as fault:
             # Nothing was computed: the fault comes of compiling.
-            said = str(fault).strip().splitlines()[0]
-            name = trainee.network.name
-            log.warning(
-                "XLA cannot compile the network %s, which is trained without: %s", name, said
-            )
-            chosen = tf.function(run)
-            chosen(*arguments)
+            said, name = str(fault).strip().splitlines()[0], trainee.network.name
+            log.warning("XLA cannot compile the network %s, trained without: %s", name, said)
+            compiled = _by_shape(tf.function(run))
+            compiled(*arguments)
+
+    return call
+
+
+def _by_shape(function: Any) -> Callable[..., None]:
+    """Return what calls a function as it is traced for shapes of arguments, of which there are few.
+
+    TensorFlow would warn of tracing where one process trains several networks.
+    """
+    traced: dict[Any, Any] = {}
+
+    def call(*arguments: Any) -> None:
+        shapes = tuple(tuple(argument.shape) for argument in arguments)
+        if shapes not in traced:
+            traced[shapes] = function.get_concrete_function(*arguments)
+        traced[shapes](*arguments)
 
     return call
 
