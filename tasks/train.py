@@ -28,6 +28,7 @@ from data_contracts.recipes.brought import brought_by
 from data_contracts.split import SPLITS
 from tasks.backends import backend
 from tasks.control import control_contract
+from tasks.feed import fed
 from tasks.histograms import reference
 from tasks.intervals import HeldBack, fit_intervals, fold_intervals, joined, residuals
 from tasks.learning.errors import Diverged
@@ -61,7 +62,7 @@ def train_candidate(contract: Contract, shards: Shards, data: Path, folder: Path
     from tasks.learning.bundle import Bundle, save_bundle
 
     start = time.monotonic()
-    fits = [_fit(contract, shards, fold, data) for fold in shards.divisions]
+    fits = [_fit(contract, shards, fold, data, folder) for fold in shards.divisions]
     took = time.monotonic() - start
     published = [f for f in fits if f.fold.index == REFIT] or fits
     intervals = _intervals(contract, fits, _files(shards, data), folder)
@@ -83,7 +84,7 @@ def train_candidate(contract: Contract, shards: Shards, data: Path, folder: Path
     control = control_contract(contract)
     if control is not None:
         for fold in shards.folds:
-            member = _control(control, shards, fold, data)
+            member = _control(control, shards, fold, data, folder)
             save_bundle(Bundle([member]), folder / candidate.folder_of(fold) / "control")
     return candidate
 
@@ -144,27 +145,28 @@ def _keep_layers(fits: list[_Fit], folder: Path) -> None:
     (folder / "layers.json").write_text(json.dumps(layers), "utf-8")
 
 
-def _control(control: Contract, shards: Shards, fold: Fold, data: Path) -> "Member":
+def _control(control: Contract, shards: Shards, fold: Fold, data: Path, scratch: Path) -> "Member":
     """Return the control's member of a fold. A fault says that it is the control's."""
     try:
-        return _fit(control, shards, fold, data, "the control's ").member
+        return _fit(control, shards, fold, data, scratch, "the control's ").member
     except Diverged as fault:
         fault.add("This was the control, not the candidate: evaluation.control: none leaves it out")
         raise
 
 
-def _fit(contract: Contract, shards: Shards, fold: Fold, data: Path, whose: str = "") -> _Fit:
+def _fit(
+    contract: Contract, shards: Shards, fold: Fold, data: Path, scratch: Path, whose: str = ""
+) -> _Fit:
     """Return the member trained on one division of the rows, and its learning curve."""
     from tasks.learning.fitting import fit_member
     from tasks.learning.preprocessing import Preprocessing
-    from tasks.learning.shards import read_shard
 
     place = data / fold.name
-    train, validation = (read_shard(place / f"{s}.parquet") for s in ("train", "validation"))
     fitted = Preprocessing.from_json((place / "preprocessing.json").read_text("utf-8"))
-    tell, slopes = _teller(contract, shards, fold, whose), backend().gradients
+    tell = _teller(contract, shards, fold, whose)
     try:
-        member, curve = fit_member(contract, fitted, train, validation, tell, slopes)
+        with fed(place, scratch) as (train, validation):
+            member, curve = fit_member(contract, fitted, train, validation, tell, backend())
     except Diverged as fault:
         if len(shards.divisions) > 1:
             fault.add(f"This was the {_words(shards, fold)}")

@@ -31,7 +31,7 @@ def trained(layout: Layout | None = None, **options: Any) -> tuple[keras.Model, 
     recipe = {"architecture": "shared", "hidden": [16], "epochs": 4, "batch_size": 32}
     contract = small_contract(recipe=recipe | {"learning_rate": 0.01} | options)
     layout = layout or plain_layout(TRAIN)
-    return fit_network(contract, layout, TRAIN, VALIDATION, None, backend().gradients)
+    return fit_network(contract, layout, TRAIN, VALIDATION, None, backend())
 
 
 def kernel(network: keras.Model, name: str = "hidden_0") -> np.ndarray:
@@ -285,3 +285,25 @@ def test_gradnorm_without_a_shared_layer_is_told() -> None:
     entry = keras.Input((2,))
     with pytest.raises(ValueError, match=r"named hidden_<number>; the layers are .*only"):
         shared_kernel(keras.Model(entry, keras.layers.Dense(1, name="only")(entry)))
+
+
+@pytest.mark.parametrize("precision", ["mixed_bfloat16", "mixed_float16"])
+def test_half_of_the_bits_train_a_network_that_answers_with_all(precision: str) -> None:
+    recipe = {"architecture": "shared", "hidden": [16], "epochs": 6, "batch_size": 32}
+    recipe |= {"learning_rate": 0.01, "schedule": "plateau"}
+    contract = small_contract(recipe=recipe, training={"precision": precision})
+    seen: list[str] = []
+
+    class Seen(keras.callbacks.Callback):  # type: ignore[misc]
+        def on_train_end(self, logs: Any = None) -> None:
+            seen.append(self.model.network.get_layer("hidden_0").compute_dtype)
+
+    network, curve = fit_network(
+        contract, plain_layout(TRAIN), TRAIN, VALIDATION, None, backend(), [Seen()]
+    )
+    assert seen == [precision.removeprefix("mixed_")]
+    assert {layer.compute_dtype for layer in network.layers} == {"float32"}
+    assert keras.config.dtype_policy().name == "float32"
+    error = network.predict(VALIDATION.inputs, verbose=0) - VALIDATION.targets
+    assert curve.best_loss < 0.5 * curve.val_loss[0]
+    assert np.mean(error**2) == pytest.approx(curve.best_loss, rel=0.05)

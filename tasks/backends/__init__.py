@@ -5,10 +5,15 @@ Import this before Keras: `backend()` chooses by KERAS_BACKEND, TensorFlow unles
 
 import os
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from tasks.learning.epochs import Stepping
+    from tasks.learning.feeding import Matrix
+    from tasks.learning.trainee import Trainee
 
 NAMES = ("tensorflow", "jax")
 
@@ -25,6 +30,19 @@ class Backend(Protocol):
 
     def gradients(self, function: Callable[[], Any], variable: Any) -> NDArray[np.float64]:
         """Return the gradients (parts, *shape) of `function()`, (parts,), on a Keras variable."""
+        ...
+
+    def resident(self, matrix: "Matrix") -> Any:
+        """Return rows as they lie on the device."""
+        ...
+
+    def stepping(self, trainee: "Trainee", batch_size: int, inputs: int) -> "Stepping":
+        """Return what takes a Keras model's training steps through resident rows, of which so
+        many columns are inputs, in the order of positions, as one compiled call."""
+        ...
+
+    def testing(self, trainee: "Trainee", batch_size: int, inputs: int) -> "Stepping":
+        """Return what returns the validation losses of resident rows, as one compiled call."""
         ...
 
     def forward(self, network: Any) -> Callable[[Any], NDArray[Any]]:

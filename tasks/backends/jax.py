@@ -8,7 +8,10 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
+from tasks.learning.epochs import Losses, Stepping
 from tasks.learning.errors import MissingPart
+from tasks.learning.feeding import Matrix, Order
+from tasks.learning.trainee import Trainee
 
 
 def use_device(device: str) -> str:
@@ -35,6 +38,82 @@ def gradients(function: Callable[[], Any], variable: Any) -> NDArray[np.float64]
             return function()
 
     return np.asarray(jax.jacrev(stateless)(variable.value), np.float64)
+
+
+def resident(matrix: Matrix) -> Any:
+    """Return rows as they lie on the device."""
+    return jax.device_put(matrix)
+
+
+def stepping(trainee: Trainee, batch_size: int, inputs: int) -> Stepping:
+    """Return what takes a Keras model's training steps through resident rows, of which so
+    many columns are inputs, in the order of positions, as one compiled call."""
+
+    @jax.jit  # type: ignore[untyped-decorator]
+    def run(state: Any, rows: Any, order: Any) -> Any:
+        def step(state: Any, chosen: Any) -> Any:
+            return trainee.train_step(state, _taken(rows, chosen, inputs))[1], None
+
+        return _batches(step, state, order, batch_size)
+
+    def call(rows: Any, order: Order) -> Losses:
+        groups = (
+            trainee.trainable_variables,
+            trainee.non_trainable_variables,
+            trainee.optimizer.variables,
+            trainee.metrics_variables,
+        )
+        return trainee.measured(lambda: _assign(groups, run(_values(groups), rows, order)))
+
+    return call
+
+
+def testing(trainee: Trainee, batch_size: int, inputs: int) -> Stepping:
+    """Return what returns the validation losses of resident rows, as one compiled call."""
+
+    @jax.jit  # type: ignore[untyped-decorator]
+    def run(state: Any, rows: Any, order: Any) -> Any:
+        def step(state: Any, chosen: Any) -> Any:
+            return trainee.test_step(state, _taken(rows, chosen, inputs))[1], None
+
+        return _batches(step, state, order, batch_size)
+
+    def call(rows: Any, order: Order) -> Losses:
+        groups = (
+            trainee.trainable_variables,
+            trainee.non_trainable_variables,
+            trainee.metrics_variables,
+        )
+        return trainee.measured(lambda: _assign(groups, run(_values(groups), rows, order)))
+
+    return call
+
+
+def _batches(step: Any, state: Any, order: Any, batch_size: int) -> Any:
+    """Return the state after a step for each batch; the last one may be smaller."""
+    whole = len(order) // batch_size
+    if whole:
+        many = order[: whole * batch_size].reshape(whole, batch_size)
+        state, _ = jax.lax.scan(step, state, many)
+    if len(order) % batch_size:
+        state, _ = step(state, order[whole * batch_size :])
+    return state
+
+
+def _taken(rows: Any, chosen: Any, inputs: int) -> Any:
+    """Return inputs, targets and weights of chosen rows."""
+    found = rows.at[chosen].get(mode="promise_in_bounds")
+    return found[:, :inputs], found[:, inputs:-1], found[:, -1]
+
+
+def _values(groups: Any) -> Any:
+    return tuple([v.value for v in group] for group in groups)
+
+
+def _assign(groups: Any, values: Any) -> None:
+    for variables, found in zip(groups, values, strict=True):
+        for variable, value in zip(variables, found, strict=True):
+            variable.assign(value)
 
 
 def forward(network: Any) -> Callable[[Any], NDArray[Any]]:

@@ -1,5 +1,6 @@
 """TensorFlow, the default backend."""
 
+import logging
 from collections.abc import Callable
 from typing import Any
 
@@ -8,7 +9,13 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
+from tasks.learning.epochs import Losses, Stepping
 from tasks.learning.errors import MissingPart
+from tasks.learning.feeding import Matrix, Order
+from tasks.learning.shards import ALIGNED
+from tasks.learning.trainee import Trainee
+
+log = logging.getLogger("polycast")
 
 
 def use_device(device: str) -> str:
@@ -38,6 +45,103 @@ def gradients(function: Callable[[], Any], variable: Any) -> NDArray[np.float64]
         parts = tf.unstack(function())
     found = [tape.gradient(part, variable.value) for part in parts]
     return np.stack([np.zeros(variable.shape) if g is None else g.numpy() for g in found])
+
+
+def resident(matrix: Matrix) -> Any:
+    """Return rows as they lie on the device."""
+    as_it_lies = (
+        matrix.ctypes.data % ALIGNED == 0
+        and matrix.flags.c_contiguous
+        and matrix.flags.writeable
+        and not tf.config.get_visible_devices("GPU")
+    )
+    if as_it_lies:
+        tf.constant(0)  # TensorFlow has started: what comes next does not start it.
+        return tf.experimental.dlpack.from_dlpack(matrix.__dlpack__())
+    return tf.convert_to_tensor(matrix)
+
+
+def stepping(trainee: Trainee, batch_size: int, inputs: int) -> Stepping:
+    """Return what takes a Keras model's training steps through resident rows, of which so
+    many columns are inputs, in the order of positions, as one compiled call."""
+
+    def run(rows: Any, order: Any) -> None:
+        _batches(lambda part: trainee.train_step(_taken(rows, part, inputs)), order, batch_size)
+
+    return _measured(run, trainee)
+
+
+def testing(trainee: Trainee, batch_size: int, inputs: int) -> Stepping:
+    """Return what returns the validation losses of resident rows, as one compiled call."""
+
+    def run(rows: Any, order: Any) -> None:
+        _batches(lambda part: trainee.test_step(_taken(rows, part, inputs)), order, batch_size)
+
+    return _measured(run, trainee)
+
+
+def _measured(run: Callable[[Any, Any], None], trainee: Trainee) -> Stepping:
+    """Return what compiles `run` of rows and order, and returns what the trainee measured."""
+    compiled = _compiled(run, trainee)
+
+    def call(rows: Any, order: Order) -> Losses:
+        return trainee.measured(lambda: compiled(rows, tf.convert_to_tensor(order)))
+
+    return call
+
+
+def _batches(step: Callable[[Any], Any], order: Any, batch_size: int) -> None:
+    """Take a step for each batch; the last one may be smaller."""
+    whole = order.shape[0] // batch_size
+
+    def body(batch: Any) -> Any:
+        step(tf.slice(order, [batch * batch_size], [batch_size]))
+        return (batch + 1,)
+
+    if whole:
+        tf.while_loop(lambda batch: batch < whole, body, (tf.constant(0),))
+    if order.shape[0] % batch_size:
+        step(order[whole * batch_size :])
+
+
+def _taken(rows: Any, chosen: Any, inputs: int) -> Any:
+    """Return inputs, targets and weights of chosen rows."""
+    found = tf.gather(rows, chosen)
+    return found[:, :inputs], found[:, inputs:-1], found[:, -1]
+
+
+def _compiled(run: Callable[..., None], trainee: Trainee) -> Callable[..., None]:
+    """Return a function that XLA compiles, or TensorFlow alone where XLA cannot."""
+    compiled = _by_shape(tf.function(run, jit_compile=True))
+
+    def call(*arguments: Any) -> None:
+        nonlocal compiled
+        try:
+            compiled(*arguments)
+        except (tf.errors.InvalidArgumentError, tf.errors.UnimplementedError) as fault:
+            # Nothing was computed: the fault comes of compiling.
+            said, name = str(fault).strip().splitlines()[0], trainee.network.name
+            log.warning("XLA cannot compile the network %s, trained without: %s", name, said)
+            compiled = _by_shape(tf.function(run))
+            compiled(*arguments)
+
+    return call
+
+
+def _by_shape(function: Any) -> Callable[..., None]:
+    """Return what calls a function as it is traced for shapes of arguments, of which there are few.
+
+    TensorFlow would warn of tracing where one process trains several networks.
+    """
+    traced: dict[Any, Any] = {}
+
+    def call(*arguments: Any) -> None:
+        shapes = tuple(tuple(argument.shape) for argument in arguments)
+        if shapes not in traced:
+            traced[shapes] = function.get_concrete_function(*arguments)
+        traced[shapes](*arguments)
+
+    return call
 
 
 def forward(network: Any) -> Callable[[Any], NDArray[Any]]:

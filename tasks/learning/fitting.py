@@ -5,6 +5,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import keras
@@ -13,15 +14,18 @@ import pyarrow as pa
 
 from tasks.learning.averaging import averaging, first_epoch
 from tasks.learning.bundle import Bundle, Member
+from tasks.learning.epochs import Budget, Compiler, run_epochs
 from tasks.learning.errors import Diverged
+from tasks.learning.feeding import Held, Rows
 from tasks.learning.fit_preprocessing import fit_preprocessing
 from tasks.learning.layout import Layout, lay_out
 from tasks.learning.limits import limits_of
 from tasks.learning.networks import architecture
 from tasks.learning.optimizers import optimizer
+from tasks.learning.precision import FULL, computing_in
 from tasks.learning.preprocessing import Preprocessing
 from tasks.learning.shards import Arrays, to_arrays
-from tasks.learning.target_weights import Gradients, GradNorm, part_weights, shared_kernel
+from tasks.learning.target_weights import GradNorm, part_weights, shared_kernel
 from tasks.learning.trainee import Trainee
 
 if TYPE_CHECKING:
@@ -56,31 +60,33 @@ def fit(
     train: pa.Table,
     validation: pa.Table,
     on_epoch: OnEpoch | None = None,
-    gradients: Gradients | None = None,
+    compiler: Compiler | None = None,
 ) -> tuple[Bundle, Curve]:
     """Return a bundle of one member trained on raw rows, and its learning curve.
 
-    `gradients` is the backend's (`tasks.backends.backend().gradients`), which GradNorm needs.
+    `compiler` is the backend (`tasks.backends.backend()`): it makes an epoch one compiled call, and
+    GradNorm needs its gradients.
     """
     preprocessing = fit_preprocessing(contract, train)
     seen, unseen = (to_arrays(contract, preprocessing, rows) for rows in (train, validation))
-    member, curve = fit_member(contract, preprocessing, seen, unseen, on_epoch, gradients)
+    member, curve = fit_member(contract, preprocessing, seen, unseen, on_epoch, compiler)
     return Bundle([member]), curve
 
 
 def fit_member(
     contract: "Contract",
     preprocessing: Preprocessing,
-    train: Arrays,
-    validation: Arrays,
+    train: Arrays | Rows,
+    validation: Arrays | Rows,
     on_epoch: OnEpoch | None = None,
-    gradients: Gradients | None = None,
+    compiler: Compiler | None = None,
 ) -> tuple[Member, Curve]:
     """Return a trained member, with its best epoch's weights, and its learning curve.
 
     Raises Diverged, with the member as it last was good, when a loss is no number.
     """
-    layout = lay_out(contract, preprocessing, train)
+    train, validation = _rows(train), _rows(validation)
+    layout = lay_out(contract, preprocessing, train.some, train.count)
     recipe = contract.recipe
     kind = architecture(recipe.architecture)
     limits = limits_of(contract, [s.size for s in preprocessing.scalers])
@@ -90,29 +96,62 @@ def fit_member(
         return Member(network, preprocessing, recipe.architecture, settings, limits)
 
     try:
-        network, curve = fit_network(contract, layout, train, validation, on_epoch, gradients)
+        network, curve = fit_network(contract, layout, train, validation, on_epoch, compiler)
     except Diverged as fault:
         if fault.network is not None:
-            kind.finish(fault.network, recipe, layout, validation)
+            kind.finish(fault.network, recipe, layout, validation.some)
             fault.member = member(fault.network)
         raise
-    kind.finish(network, recipe, layout, validation)
+    kind.finish(network, recipe, layout, validation.some)
     return member(network), curve
 
 
 def fit_network(
     contract: "Contract",
     layout: Layout,
-    train: Arrays,
-    validation: Arrays,
+    train: Arrays | Rows,
+    validation: Arrays | Rows,
     on_epoch: OnEpoch | None = None,
-    gradients: Gradients | None = None,
+    compiler: Compiler | None = None,
     callbacks: Sequence[keras.callbacks.Callback] = (),
 ) -> tuple[keras.Model, Curve]:
     """Return the trained network with its best epoch's weights, and its learning curve.
 
     `callbacks` are a caller's own, called last. Raises Diverged when a loss is no number.
     """
+    precision, fed = contract.training.precision, (_rows(train), _rows(validation))
+    keep = partial(_in_full, contract, layout) if precision != FULL else _as_it_is
+    with computing_in(precision):
+        try:
+            network, curve = _train(contract, layout, *fed, on_epoch, compiler, callbacks)
+        except Diverged as fault:
+            fault.network = keep(fault.network) if fault.network else None
+            raise
+    return keep(network), curve
+
+
+def _as_it_is(network: keras.Model) -> keras.Model:
+    return network
+
+
+def _in_full(contract: "Contract", layout: Layout, network: keras.Model) -> keras.Model:
+    """Return a network of the same weights, which are float32 always, that computes in float32."""
+    with computing_in(FULL):
+        full = architecture(contract.recipe.architecture).build(contract.recipe, layout)
+    full.set_weights(network.get_weights())
+    return full
+
+
+def _train(
+    contract: "Contract",
+    layout: Layout,
+    train: Rows,
+    validation: Rows,
+    on_epoch: OnEpoch | None,
+    compiler: Compiler | None,
+    callbacks: Sequence[keras.callbacks.Callback],
+) -> tuple[keras.Model, Curve]:
+    """Return the trained network, which computes as it was trained, and its learning curve."""
     recipe = contract.recipe
     keras.utils.set_random_seed(recipe.seed)
     kind = architecture(recipe.architecture)
@@ -121,12 +160,8 @@ def fit_network(
     parts = len(trainee.objective.names)
     start = part_weights(weighing, layout, parts)
     trainee.weigh(part_weights("fixed", layout, parts), start, weighing == "learned")
-    steps = -(-len(train.inputs) // recipe.batch_size)
-    trainee.compile(
-        optimizer=optimizer(recipe, steps * recipe.epochs),
-        jit_compile=True,
-        steps_per_execution=min(steps, 32),
-    )
+    steps = -(-train.count // recipe.batch_size)
+    trainee.compile(optimizer=optimizer(recipe, steps * recipe.epochs), jit_compile=True)
     stop = keras.callbacks.EarlyStopping(
         patience=recipe.patience,
         restore_best_weights=True,
@@ -137,21 +172,17 @@ def fit_network(
         patience = max(1, recipe.patience // 2)
         own.append(keras.callbacks.ReduceLROnPlateau(factor=0.5, patience=patience))
     if weighing == "gradnorm":
-        if gradients is None:
+        if compiler is None:
             raise ValueError("target_weights: gradnorm needs the backend's gradients")
         kernel = shared_kernel(trainee.network)
-        own.append(GradNorm(train, kernel, gradients, recipe.seed))
-    history = trainee.fit(
-        train.inputs,
-        train.targets,
-        sample_weight=train.weight,
-        validation_data=(validation.inputs, validation.targets, validation.weight),
-        batch_size=recipe.batch_size,
-        epochs=recipe.epochs,
-        callbacks=[*own, *callbacks],
-        verbose=0,
-    ).history
+        own.append(GradNorm(train.some, kernel, compiler.gradients, recipe.seed))
+    budget = Budget(recipe.epochs, recipe.batch_size, recipe.seed)
+    history = run_epochs(trainee, train, validation, budget, [*own, *callbacks], compiler)
     return trainee.network, Curve(history["loss"], history["val_loss"], first_epoch(recipe))
+
+
+def _rows(rows: Arrays | Rows) -> Rows:
+    return Held(rows) if isinstance(rows, Arrays) else rows
 
 
 class _Watch(keras.callbacks.Callback):

@@ -63,6 +63,13 @@ class Layout:
     shares: tuple[Shares, ...] = ()
     groups: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     """The positions of each target group's and each vector's targets."""
+    count: int | None = None
+    """How many train rows there are, where `train` is a choice of them."""
+
+    @property
+    def rows(self) -> int:
+        """How many train rows there are."""
+        return len(self.train.weight) if self.count is None else self.count
 
     @property
     def width(self) -> int:
@@ -80,14 +87,20 @@ class Layout:
         return np.array([b.start for b in self.inputs if b.kind == "numeric"], np.int64)
 
 
-def lay_out(contract: "Contract", preprocessing: Preprocessing, train: Arrays) -> Layout:
-    """Return the layout of a contract's network over fitted preprocessing and train rows."""
+def lay_out(
+    contract: "Contract", preprocessing: Preprocessing, train: Arrays, count: int | None = None
+) -> Layout:
+    """Return the layout of a contract's network over fitted preprocessing and train rows.
+
+    `count` is how many rows there are where `train` is a choice of them.
+    """
     return Layout(
         inputs=tuple(_blocks(preprocessing)),
         outputs=tuple(_outputs(contract, preprocessing)),
         train=train,
         shares=tuple(_shares(contract, preprocessing)),
         groups=_positions(contract),
+        count=count,
     )
 
 

@@ -28,6 +28,39 @@ class Arrays:
     targets: NDArray[np.float32]
     weight: NDArray[np.float32]
 
+    @property
+    def matrix(self) -> NDArray[np.float32]:
+        """Inputs, targets and weight side by side; no copy where a shard was read so."""
+        width = self.inputs.shape[1] + self.targets.shape[1] + 1
+        starts = [a.ctypes.data - self.inputs.ctypes.data for a in (self.targets, self.weight)]
+        together = self.inputs.base is not None and (
+            self.inputs.base is self.targets.base is self.weight.base
+            and starts == [4 * self.inputs.shape[1], 4 * (width - 1)]
+            and self.inputs.strides == self.targets.strides == (4 * width, 4)
+            and self.weight.strides == (4 * width,)
+        )
+        if together:
+            return np.lib.stride_tricks.as_strided(self.inputs, (len(self.weight), width))
+        whole = empty(len(self.weight), width)
+        np.concatenate([self.inputs, self.targets, self.weight[:, None]], axis=1, out=whole)
+        return whole
+
+
+ALIGNED = 64
+"""Bytes at a multiple of which numbers begin that a device takes as they lie."""
+
+
+def empty(rows: int, columns: int) -> NDArray[np.float32]:
+    """Return an array of anything, aligned."""
+    raw = np.empty(rows * columns + ALIGNED // 4, np.float32)
+    start = -raw.ctypes.data % ALIGNED // 4
+    return raw[start : start + rows * columns].reshape(rows, columns)
+
+
+def of_matrix(whole: NDArray[np.float32], inputs: int) -> Arrays:
+    """Return views of inputs, targets and weight that lie side by side."""
+    return Arrays(whole[:, :inputs], whole[:, inputs:-1], whole[:, -1])
+
 
 def to_arrays(contract: "Contract", preprocessing: Preprocessing, rows: pa.Table) -> Arrays:
     """Return raw rows as scaled arrays; row weights are 1 where the contract names none."""
@@ -85,16 +118,52 @@ def read_shard(place: Path) -> Arrays:
 
     `place` is a Parquet file, or a folder of them that are read in order of their names.
     """
-    files = sorted(place.glob("*.parquet")) if place.is_dir() else [place]
-    content = pa.concat_tables(pq.read_table(file) for file in files)
-
-    weight = content.column("weight").to_numpy()
-    return Arrays(_stack(content, "x/"), _stack(content, "y/"), weight)
+    files = _files(place)
+    whole = _stack(pa.concat_tables(pq.read_table(file) for file in files))
+    return of_matrix(whole, _inputs(files))
 
 
-def _stack(content: pa.Table, prefix: str) -> NDArray[np.float32]:
-    columns = [i for i, name in enumerate(content.column_names) if name.startswith(prefix)]
-    out = np.empty((len(content), len(columns)), np.float32)
-    for i, column in enumerate(columns):
-        out[:, i] = content.column(column).to_numpy()
+def size(place: Path) -> tuple[int, int]:
+    """Return how many rows and columns a shard has."""
+    found = [pq.read_metadata(file) for file in _files(place)]
+    return sum(f.num_rows for f in found), found[0].num_columns
+
+
+def spread(place: Path, file: Path, most: int) -> Arrays:
+    """Write a shard's rows into a file of float32, row after row, which is read without decoding.
+
+    Returns an even choice of at most `most` rows. Raises OSError where the disk is full.
+    """
+    count, columns = size(place)
+    every = -(-count // max(1, min(count, most)))
+    some = np.empty((-(-count // every), columns), np.float32)
+    done = 0
+    with file.open("wb", buffering=0) as out:
+        for source in _files(place):
+            for batch in pq.ParquetFile(source).iter_batches(READ_ROWS):
+                whole = _stack(pa.Table.from_batches([batch]))
+                out.write(whole.data)
+                chosen = whole[-done % every :: every]
+                start = -(-done // every)
+                some[start : start + len(chosen)] = chosen
+                done += len(whole)
+    return of_matrix(some, _inputs(_files(place)))
+
+
+READ_ROWS = 1 << 14
+
+
+def _files(place: Path) -> list[Path]:
+    return sorted(place.glob("*.parquet")) if place.is_dir() else [place]
+
+
+def _inputs(files: list[Path]) -> int:
+    return sum(name.startswith("x/") for name in pq.read_schema(files[0]).names)
+
+
+def _stack(content: pa.Table) -> NDArray[np.float32]:
+    """Return a shard's columns side by side: inputs, targets, weight."""
+    out = empty(len(content), content.num_columns)
+    for i, column in enumerate(content.columns):
+        out[:, i] = column.to_numpy()
     return out

@@ -1,5 +1,6 @@
 """The model that `fit` trains: a network with its objective, masked, weighed and watched."""
 
+from collections.abc import Callable
 from typing import Any, Protocol
 
 import keras
@@ -107,6 +108,13 @@ class Trainee(keras.Model):
         here = ops.stack([ops.cast(self.steps, "int32"), part])
         first = ops.logical_and(ops.any(broken), ops.equal(self.first_fault[0], FINE))
         self.first_fault.assign(ops.where(first, here, ops.convert_to_tensor(self.first_fault)))
+
+    def measured(self, run: Callable[[], None]) -> dict[str, float]:
+        """Return the mean losses of the steps or tests that `run` takes."""
+        self.reset_metrics()
+        run()
+        found = self.get_metrics_result()
+        return {name: float(ops.convert_to_numpy(value)) for name, value in found.items()}
 
     def fault(self) -> tuple[int, str] | None:
         """Return the step, from 1, and the part of the first loss that was no number."""

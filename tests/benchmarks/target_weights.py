@@ -45,7 +45,7 @@ def _armse(data: DataSet, way: str, quick: bool) -> float:
         recipe |= {"epochs": 2 if quick else 60}
         content = data.contract.model_dump(mode="json") | {"recipe": recipe}
         contract = Contract.model_validate(content)
-        bundle, _ = fit(contract, data.train, data.validation, gradients=backend().gradients)
+        bundle, _ = fit(contract, data.train, data.validation, compiler=backend())
         found.append(np.mean(judge.rmse(bundle.predict(data.test).mean) / judge.mean))
     return float(np.mean(found))
 

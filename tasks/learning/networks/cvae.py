@@ -71,7 +71,7 @@ class CvaeTrainee(Trainee):
         self.encoder = _encoder(recipe, layout)
         self.targets = layout.targets
         self.codes, self.beta = recipe.codes, recipe.beta
-        self.warm_steps = recipe.warm_up * -(-len(layout.train.inputs) // recipe.batch_size)
+        self.warm_steps = recipe.warm_up * -(-layout.rows // recipe.batch_size)
         self.noise = keras.random.SeedGenerator(recipe.seed)
 
     def call(self, inputs: Any, training: bool = False) -> Any:

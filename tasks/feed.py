@@ -1,0 +1,68 @@
+"""The shards that training takes: in memory where they fit, else from disk, block by block.
+
+Rows on disk are first written once more, row after row, since decoding columns in every epoch would
+hold training up. That file is the stage's own and goes with it.
+"""
+
+import logging
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tasks import memory
+from tasks.room import telling_of_room
+
+if TYPE_CHECKING:
+    from tasks.learning.feeding import Rows
+
+log = logging.getLogger("polycast")
+
+COPIES = 3
+"""How often rows in memory lie there at most: as they are read, as an array, on the device."""
+SHARE = 8
+"""Rows from disk take up to this part of the free memory at once."""
+LEAST = 64 << 20
+"""Bytes of rows from disk that are in memory at once, however little is free."""
+
+
+@contextmanager
+def fed(place: Path, scratch: Path) -> Iterator[tuple["Rows", "Rows"]]:
+    """Yield the train and the validation rows of a folder of shards.
+
+    Rows from disk are written into a folder in `scratch`, which goes as the block ends.
+    Raises NoRoom where the disk is full.
+    """
+    from tasks.learning.feeding import Held
+    from tasks.learning.shards import read_shard, size
+
+    files = [place / f"{split}.parquet" for split in ("train", "validation")]
+    need = sum(4 * rows * columns for rows, columns in map(size, files))
+    free = memory.free()
+    if free is None or COPIES * need < free:
+        train, validation = (Held(read_shard(file)) for file in files)
+        yield train, validation
+        return
+    most = max(LEAST, free // SHARE)
+    log.info(
+        "the shards take %.1f GB, and %.1f GB of memory are free: rows come from the disk, "
+        "%.2f GB at once",
+        need / 1e9, free / 1e9, most / 1e9,
+    )  # fmt: skip
+    with tempfile.TemporaryDirectory(prefix="rows-", dir=scratch) as folder:
+        both = [_on_disk(file, Path(folder), most) for file in files]
+        yield both[0], both[1]
+
+
+def _on_disk(shard: Path, folder: Path, most: int) -> "Rows":
+    """Return a shard's rows, from a file of their own in a folder."""
+    from tasks.learning.feeding import OnDisk
+    from tasks.learning.shards import size, spread
+
+    count, columns = size(shard)
+    rows = max(1, most // (4 * columns))
+    file = folder / f"{shard.stem}.f32"
+    with telling_of_room(folder):
+        some = spread(shard, file, rows // 4)
+    return OnDisk(file, count, some, rows)
