@@ -264,12 +264,13 @@ def test_a_bucket_that_is_not_there_is_told(bucket: str, tmp_path: Path) -> None
 def test_memory_is_flat_as_rows_grow(tmp_path: Path) -> None:
     """Ten times the rows of a Feather file take hardly more memory at the peak."""
     code = (
-        "import resource, sys; from pathlib import Path;"
+        "import sys; from pathlib import Path;"
+        "from tests.benchmarks.harness import peak_bytes;"
         "from tests.test_sources import contract_of;"
         "from tasks.ingest import locate, take_snapshot;"
         "c = contract_of(kind='feather', path=sys.argv[1], query='FROM source WHERE id < 1000');"
         "take_snapshot(c, locate(c), Path(sys.argv[2]));"
-        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
+        "print(peak_bytes())"
     )
     peaks = []
     for name, blocks in (("small", 3), ("large", 30)):
@@ -289,7 +290,7 @@ def test_memory_is_flat_as_rows_grow(tmp_path: Path) -> None:
             cwd=Path(__file__).parents[1],
         )
         assert done.returncode == 0, done.stderr
-        peaks.append(int(done.stdout) / 1024)
+        peaks.append(int(done.stdout) / 2**20)
     assert peaks[1] < peaks[0] + 60, f"peak megabytes: {peaks}"
 
 

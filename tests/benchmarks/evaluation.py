@@ -9,7 +9,6 @@ block of time, and draws 1,000 block-bootstrap resamples for each target and for
 The goal: at most 5 times the mean's time, in less than 2 GB.
 """
 
-import resource
 import sys
 import tempfile
 import time
@@ -23,7 +22,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from tests.benchmarks.harness import Figures, run
+from tests.benchmarks.harness import Figures, peak_bytes, run
 
 TARGETS, BLOCKS, BATCH, FILE_ROWS = 20, 2_048, 65_536, 1_000_000
 PARTS = ("truth", "candidate", "champion")
@@ -105,7 +104,7 @@ def timed(work: Callable[[Path, int], float], folder: Path, rows: int) -> tuple[
     start = time.perf_counter()
     work(folder, rows)
     took = time.perf_counter() - start
-    return took, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
+    return took, peak_bytes() / 1e9
 
 
 def alone(work: Callable[[Path, int], float], folder: Path, rows: int) -> tuple[float, float]:

@@ -49,6 +49,15 @@ def _plain(figures: Figures, about: str) -> Table:
     return table
 
 
+def peak_bytes() -> int:
+    """Return the most memory that this process took.
+
+    Not `ru_maxrss`: Linux counts there what the parent held when it started this process.
+    """
+    lines = (line.split() for line in Path("/proc/self/status").read_text("ascii").splitlines())
+    return next(int(line[1]) * 1024 for line in lines if line and line[0] == "VmHWM:")
+
+
 def machine() -> str:
     """Return the machine and the versions in one line."""
     versions = ", ".join(f"{name} {version(name)}" for name in VERSIONS)

@@ -12,7 +12,6 @@ rows.
 """
 
 import os
-import resource
 import tempfile
 import time
 from concurrent.futures import ProcessPoolExecutor
@@ -25,7 +24,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from data_contracts.contract import Contract
-from tests.benchmarks.harness import Figures, run
+from tests.benchmarks.harness import Figures, peak_bytes, run
 
 INPUTS, TARGETS, BATCH, GROUP = 100, 20, 8192, 1 << 17
 WIDE, NARROW = (1024, 1024, 1024, 1024), (128, 64)
@@ -151,7 +150,7 @@ def peak(folder: Path, rows: int) -> float:
     write(source, rows)
     stream(answering(contract(NARROW)), source, folder / f"{rows}.out.parquet")
     source.unlink()
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
+    return peak_bytes() / 1e6
 
 
 def measure(quick: bool) -> Figures:

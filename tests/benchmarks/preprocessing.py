@@ -10,7 +10,6 @@ file, compressed alike, in another. The goal: 0.7 of Polars' throughput; memory 
 with the rows.
 """
 
-import resource
 import shutil
 import sys
 import tempfile
@@ -25,7 +24,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from tests.benchmarks.harness import Figures, run
+from tests.benchmarks.harness import Figures, peak_bytes, run
 
 COLUMNS = [f"c{i}" for i in range(60)]
 BATCH = 65_536
@@ -106,7 +105,7 @@ def timed(work: Callable[[Path, Path], None], file: Path) -> Cost:
     work(file, out)
     seconds, busy = time.monotonic() - start, time.process_time() - busy
     shutil.rmtree(out)
-    return seconds, busy, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    return seconds, busy, peak_bytes() / 2**30
 
 
 def apart(work: Callable[[Path, Path], None], file: Path) -> Cost:

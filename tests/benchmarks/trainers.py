@@ -13,6 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tests.benchmarks.harness import peak_bytes
+
 INPUTS, TARGETS, BATCH, SMALL_BATCH = 100, 20, 1024, 32
 NARROW, WIDE = (128, 64), (1024, 1024, 1024, 1024)
 RATES = {BATCH: 4e-3, SMALL_BATCH: 1e-3}
@@ -204,7 +206,7 @@ def cap(extra: int | None) -> None:
 
 def peak() -> float:
     """Return the most memory in MB that this process had."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
+    return peak_bytes() / 1e6
 
 
 def product_rate(side: int) -> float:

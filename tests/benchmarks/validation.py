@@ -10,7 +10,6 @@ The goals: at most 1.5 times the query's time at 10M rows, where at 1M a second 
 8 times faster than pandas at 1M; less than 1.5 GB.
 """
 
-import resource
 import sys
 import tempfile
 import time
@@ -24,7 +23,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from tests.benchmarks.harness import Figures, run
+from tests.benchmarks.harness import Figures, peak_bytes, run
 
 COLUMNS = [f"c{i}" for i in range(20)]
 BATCH = 100_000
@@ -135,7 +134,7 @@ def timed(work: Callable[[Path], int], file: Path) -> tuple[float, float]:
     start = time.perf_counter()
     work(file)
     took = time.perf_counter() - start
-    return took, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
+    return took, peak_bytes() / 1e9
 
 
 def alone(work: Callable[[Path], int], file: Path) -> tuple[float, float]:
