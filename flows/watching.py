@@ -14,12 +14,13 @@ from tasks.ingest import snapshot_now
 from tasks.monitor import watch
 from tasks.monitor.found import Watch
 from tasks.monitor.words import COLUMNS, TARGETS, Rows, column_rows, more, target_rows
+from tasks.sources import locate
 
 
 def monitor_here(contract: Contract, since: datetime | None) -> None:
     """Watch the champion in this process, and show what was found."""
     quiet_native()
-    show(Console(highlight=False), watch(contract, snapshot_now(contract), since))
+    show(Console(highlight=False), watch(contract, snapshot_now(contract, locate(contract)), since))
 
 
 def show(console: Console, found: Watch) -> None:

@@ -30,7 +30,7 @@ def champion_drift(
     found = read_reference(registry.bundle_folder(model, version))
     if found is None:
         return None
-    fold = f"fold_{shards.folds[0].index}"
+    fold = shards.folds[0].name
     where = f"SELECT _row FROM read_parquet({literal(str(splits))}) WHERE {fold} = 'test'"
     types = shards.checked.snapshot.columns
     pairs = compared(found, types, rows, where, splits)

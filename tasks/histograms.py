@@ -72,7 +72,7 @@ def compared(
         later = {h.column: h for part in _cut(numbers) for h in _recounted(database, part)}
         for column in own:
             if column.of_labels:
-                later[column.column] = _relabelled(database, column)
+                later[column.column] = _labels(database, column.column, column.target, LATER_LABELS)
     return [(c, later[c.column]) for c in own]
 
 
@@ -118,7 +118,7 @@ def _described(
             made[histogram.column] = histogram
     for column, kind in known.items():
         if kind == "label":
-            made[column] = _labels(database, column, column in targets)
+            made[column] = _labels(database, column, column in targets, MOST_LABELS)
     return (made[c] for c in known if c in made)
 
 
@@ -203,17 +203,10 @@ def _recounted(
         )
 
 
-def _labels(database: "duckdb.DuckDBPyConnection", name: str, target: bool) -> Histogram:
-    rows, seen, labels = _frequent(database, name, MOST_LABELS)
+def _labels(database: "duckdb.DuckDBPyConnection", name: str, target: bool, most: int) -> Histogram:
+    rows, seen, labels = _frequent(database, name, most)
     other = seen - sum(labels.values())
     return Histogram(name, target, rows, rows - seen, labels=labels, other=other)
-
-
-def _relabelled(database: "duckdb.DuckDBPyConnection", was: Histogram) -> Histogram:
-    """Return a column of labels as the rows have it that are looked at."""
-    rows, seen, labels = _frequent(database, was.column, LATER_LABELS)
-    other = seen - sum(labels.values())
-    return Histogram(was.column, was.target, rows, rows - seen, labels=labels, other=other)
 
 
 def _frequent(

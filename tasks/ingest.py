@@ -199,9 +199,8 @@ def find(contract: Contract) -> Snapshot | None:
     return STAGE.find(contract, locate(contract).identity())
 
 
-def snapshot_now(contract: Contract) -> Snapshot:
-    """Return the snapshot of the source as it is now, finished or made."""
-    source = locate(contract)
+def snapshot_now(contract: Contract, source: Located) -> Snapshot:
+    """Return the snapshot of a located source as it is now, finished or made."""
     digest, code = source.identity(), code_digest(__name__)
 
     def work(folder: Path) -> Snapshot:
@@ -219,7 +218,7 @@ def snapshot_now(contract: Contract) -> Snapshot:
 def ingest(contract: Contract) -> Snapshot:
     """Keep the source's rows as they are now."""
     source = locate(contract)
-    snapshot = snapshot_now(contract)
+    snapshot = snapshot_now(contract, source)
     types = [f"| {name} | {kind} |" for name, kind in snapshot.columns.items()]
     lines = [
         f"`{source.name}` as it is now: {snapshot.summary}",

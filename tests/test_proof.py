@@ -21,7 +21,7 @@ from tasks.learning.bundle import load_bundle
 from tasks.publish import publication_markdown, publish_verdict
 from tasks.publish.clean_process import CleanProcess, Unproved
 from tasks.publish.proof import Sample, proving
-from tasks.publish.sample import MOST_ROWS, columns, sample
+from tasks.publish.sample import MOST_ROWS, sample
 from tasks.records import Candidate, Publication, Scores, Verdict
 from tasks.storage import root_storage
 from tests.builders import small_candidate, small_contract, small_rows
@@ -181,7 +181,7 @@ def test_a_sample_is_spread_over_all_test_rows(
     bundle = load_bundle(root_storage().fetch(candidate.place) / registry.BUNDLE)
     found = sample(candidate, bundle, root_storage())
     assert 4 <= len(found.rows) <= 7 < MOST_ROWS
-    assert found.rows.column_names == columns(bundle)
+    assert found.rows.column_names == list(bundle.columns)
     assert found.truth.shape == (len(found.rows), 2)
     times = found.rows.column("time").to_pylist()
     assert times == sorted(set(times))

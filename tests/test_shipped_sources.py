@@ -22,7 +22,7 @@ from tasks.sources.lorenz96 import EVERY, System, lorenz96
 from tasks.sources.nycflights import nyc_flights
 from tests.builders import small_shards
 
-CLIMSIM = Path("/work/shared/data/climsim")
+CLIMSIM = Path(__file__).parents[2] / "shared" / "data" / "climsim"
 
 
 def snapshot(name: str, made: Made, folder: Path) -> tuple[Contract, pa.Table]:

@@ -151,6 +151,12 @@ class Bundle:
         """The target columns, in order."""
         return self.members[0].preprocessing.targets
 
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The raw columns that an answer needs, each once."""
+        read = (c for m in self.members for c in (*m.preprocessing.columns, *m.limits.columns))
+        return tuple(dict.fromkeys(read))
+
     def predict(
         self, rows: Any, draws: int = 0, seed: int = 0, levels: Sequence[float] = ()
     ) -> Predictions:

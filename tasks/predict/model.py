@@ -28,10 +28,7 @@ class Answering:
     @property
     def needs(self) -> tuple[str, ...]:
         """The columns that rows must have: the key, and what the model reads; each once."""
-        read = [
-            c for m in self.bundle.members for c in (*m.preprocessing.columns, *m.limits.columns)
-        ]
-        return tuple(dict.fromkeys([*self.contract.key, *read]))
+        return tuple(dict.fromkeys([*self.contract.key, *self.bundle.columns]))
 
 
 def answering(contract: Contract, version: str) -> Answering:

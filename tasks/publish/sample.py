@@ -20,17 +20,11 @@ def sample(candidate: Candidate, bundle: Bundle, storage: Storage) -> Sample:
     shards = candidate.shards
     rows = storage.fetch(shards.checked.snapshot.place) / "rows.parquet"
     splits = storage.fetch(shards.place) / "splits.parquet"
-    needs = columns(bundle)
+    needs = list(bundle.columns)
     step = -(-shards.folds[0].rows["test"] // MOST_ROWS)
     found = _every(step, rows, splits, [*needs, *shards.targets])
     truth = np.stack([numbers(found, target) for target in shards.targets], axis=1)
     return Sample(found.select(needs), truth)
-
-
-def columns(bundle: Bundle) -> list[str]:
-    """Return the raw columns that a bundle reads, each once."""
-    read = [c for m in bundle.members for c in (*m.preprocessing.columns, *m.limits.columns)]
-    return list(dict.fromkeys(read))
 
 
 def _every(step: int, rows: Path, splits: Path, names: list[str]) -> pa.Table:
