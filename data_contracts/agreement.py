@@ -152,3 +152,6 @@ def _folds(contract: "Contract") -> Iterator[Refusal]:
         expected = "1, since the split is by time: rows in order of time have one division only"
         hint = "remove repeats; more folds give more origins"
         yield Refusal(("evaluation", "repeats"), expected, evaluation.repeats, hint)
+    if evaluation.folds is not None and contract.training.start != "scratch":
+        expected = "scratch, since evaluation.folds tests on rows that a version has learned from"
+        yield Refusal(("training", "start"), expected, contract.training.start)

@@ -26,6 +26,12 @@ Cron = Annotated[
 ]
 
 
+Start = Annotated[
+    str,
+    Matching(r"scratch|champion|[1-9][0-9]*", "scratch, champion, or the number of a version"),
+]
+
+
 def _known_timezone(name: str) -> str:
     try:
         ZoneInfo(name)
@@ -46,6 +52,17 @@ class Training(Section):
     """The numbers that the network computes in while it is trained; weights are float32 always, and
     so is all that the published network computes. Half of the bits are faster on a GPU, and slower
     on most CPUs."""
+    parallel: Literal["none", "data", "model"] = "none"
+    """How the network is trained over all devices that this process sees. data: each has the whole
+    network and a part of every batch. model: each has a part of every wide layer, for layers that
+    one device cannot hold; it needs KERAS_BACKEND=jax."""
+    rematerialize: bool = False
+    """Forget what hidden layers answer, and compute it once more where gradients need it: less
+    memory for about a third more work, for networks that are deep; it needs KERAS_BACKEND=jax."""
+    start: Start = "scratch"
+    """The weights to begin with. champion: those of the dataset's champion, or of the version of
+    this number, whose network must be of the same shape and must not have seen the test rows; the
+    candidate is judged as any other."""
     engine: Literal["auto", "process", "pool"] = "auto"
     """Where training runs. process: a process of its own on this machine. pool: a run of its
     own on the work pool `gpu`. auto: the pool, for runs on a worker while a worker of the pool

@@ -20,6 +20,7 @@ from tasks.preprocess import preprocess
 from tasks.records import Candidate, Shards
 from tasks.rival import rival_contract
 from tasks.train import STAGE
+from tasks.warm_start import with_start
 
 if TYPE_CHECKING:
     from prefect.client.schemas.objects import FlowRun, State
@@ -41,6 +42,7 @@ def train(contract: Contract, shards: Shards) -> Candidate:
 
     Raises TrainingFailed.
     """
+    contract = with_start(contract, shards)
     if STAGE.find(contract, shards.hash) is None and _engine(contract) == "pool":
         return train_on_pool(contract, shards)
     return train_in_process(contract, shards)

@@ -20,6 +20,7 @@ from tasks.preprocess import write_shards
 from tasks.records import Checked, Verdict
 from tasks.storage import root_storage
 from tasks.train import train_candidate
+from tasks.warm_start import began_with
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,7 @@ def reproduce(contract: Contract, number: str) -> Reproduction:
     """
     found = entry(contract, number)
     own, verdict = _recorded(found)
+    own = began_with(own, verdict.scores.candidate.start)
     checked = verdict.scores.candidate.shards.checked
     rows, quarantine = _rows(found, checked)
     from tasks.learning.bundle import load_bundle

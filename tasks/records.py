@@ -168,6 +168,8 @@ class Candidate(Record):
     validation_loss: float
     train_seconds: float
     device: str
+    start: str = "scratch"
+    """The version whose weights training began with; `scratch` where there is none."""
 
     def folder_of(self, fold: Fold) -> str:
         """Return where the bundle and the control lie that have not seen a fold's test rows."""

@@ -5,7 +5,8 @@ calibration rows, its reference from train rows), `seen.parquet`, `curves.json` 
 and with `control/` where the contract asks for a control. Under cross-validation a network per
 fold, each in `folds/fold_<i>/` beside its control; `bundle/` is then the refit on all rows, or the
 folds' networks together, with intervals from the folds' errors on their test rows. Raises Diverged
-when the loss is no number, MissingPart where the device that is asked for is not there.
+when the loss is no number, MissingPart where the device that is asked for is not there, Unsuitable
+where the weights of `training.start` do not fit.
 The Prefect flow that calls this stands in flows/train.py, since it runs in a process of its own.
 """
 
@@ -20,6 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from data_contracts.columns import Target
 from data_contracts.contract import Contract
@@ -37,6 +39,7 @@ from tasks.seen import SEEN_SPLITS, write_seen
 from tasks.split_rows import split_rows
 from tasks.stage import Stage
 from tasks.storage import root_storage
+from tasks.warm_start import starting_weights
 
 if TYPE_CHECKING:
     from tasks.learning.bundle import Member
@@ -62,7 +65,8 @@ def train_candidate(contract: Contract, shards: Shards, data: Path, folder: Path
     from tasks.learning.bundle import Bundle, save_bundle
 
     start = time.monotonic()
-    fits = [_fit(contract, shards, fold, data, folder) for fold in shards.divisions]
+    weights = starting_weights(contract, *_files(shards, data))
+    fits = [_fit(contract, shards, fold, data, folder, weights) for fold in shards.divisions]
     took = time.monotonic() - start
     published = [f for f in fits if f.fold.index == REFIT] or fits
     intervals = _intervals(contract, fits, _files(shards, data), folder)
@@ -79,6 +83,7 @@ def train_candidate(contract: Contract, shards: Shards, data: Path, folder: Path
         validation_loss=sum(f.curve.best_loss for f in published) / len(published),
         train_seconds=took,
         device=device,
+        start=contract.training.start,
     )
     write_seen(contract, _seen_rows(contract, shards, data), folder / "seen.parquet")
     control = control_contract(contract)
@@ -148,16 +153,25 @@ def _keep_layers(fits: list[_Fit], folder: Path) -> None:
 def _control(control: Contract, shards: Shards, fold: Fold, data: Path, scratch: Path) -> "Member":
     """Return the control's member of a fold. A fault says that it is the control's."""
     try:
-        return _fit(control, shards, fold, data, scratch, "the control's ").member
+        return _fit(control, shards, fold, data, scratch, None, "the control's ").member
     except Diverged as fault:
         fault.add("This was the control, not the candidate: evaluation.control: none leaves it out")
         raise
 
 
 def _fit(
-    contract: Contract, shards: Shards, fold: Fold, data: Path, scratch: Path, whose: str = ""
+    contract: Contract,
+    shards: Shards,
+    fold: Fold,
+    data: Path,
+    scratch: Path,
+    weights: list[NDArray[Any]] | None,
+    whose: str = "",
 ) -> _Fit:
-    """Return the member trained on one division of the rows, and its learning curve."""
+    """Return the member trained on one division of the rows, and its learning curve.
+
+    `weights` are those to begin with.
+    """
     from tasks.learning.fitting import fit_member
     from tasks.learning.preprocessing import Preprocessing
 
@@ -166,7 +180,9 @@ def _fit(
     tell = _teller(contract, shards, fold, whose)
     try:
         with fed(place, scratch) as (train, validation):
-            member, curve = fit_member(contract, fitted, train, validation, tell, backend())
+            member, curve = fit_member(
+                contract, fitted, train, validation, tell, backend(), weights
+            )
     except Diverged as fault:
         if len(shards.divisions) > 1:
             fault.add(f"This was the {_words(shards, fold)}")

@@ -132,6 +132,10 @@ MISTAKES = [
      "nothing, since the split is by column", "5 (a whole"),
     ("random}", "time}\ntime: id\nevaluation: {folds: 5, repeats: 3}", "16:24 evaluation.repeats",
      "1, since the split is by time", "3 (a whole"),
+    ("gate:", "training: {start: best}\ngate:", "16:12 training.start",
+     "scratch, champion, or the number of a version", "'best'"),
+    ("gate:", "evaluation: {folds: 5}\ntraining: {start: champion}\ngate:", "17:12 training.start",
+     "scratch, since evaluation.folds tests on rows that a version has learned from", "'champion'"),
     ("gate:", "tuning: {minutes: 20}\ngate:", "16:10 tuning.minutes", "one of: none y", "minutes,"),
 ]  # fmt: skip
 

@@ -1,59 +1,71 @@
-"""Pieces of work: in order, on threads and on a Ray cluster of two workers alike."""
+"""Training over two virtual devices of the CPU: as on one, whichever way it is spread."""
 
-from collections.abc import Iterator
-from pathlib import Path
+import json
+import os
+import subprocess
+import sys
+from typing import Any
 
+import keras
+import numpy as np
 import pytest
 
-from tasks import preprocess, spread, stretches
-from tests.builders import small_rows, small_shards
-from tests.test_stretches import ROWS, content, wide_contract
+from tasks.backends import backend
+from tasks.learning.errors import MissingPart
+from tasks.learning.fitting import fit_network
+from tests.builders import plain_layout, small_contract
+from tests.test_training_options import TRAIN, VALIDATION
+
+WAYS = {"tensorflow": ("none", "data"), "jax": ("none", "data", "model", "forget")}
+SPREAD = {"none": [1, 16], "data": [2, 16], "model": [2, 8], "forget": [1, 16]}
+"""On how many devices the first kernel lies, and how many of its 16 columns on the first."""
 
 
-def square(base: int, index: int) -> int:
-    return base + index * index
+def run(keras_backend: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "tests.spread_training", *arguments],
+        env=os.environ | {"KERAS_BACKEND": keras_backend, "TF_CPP_MIN_LOG_LEVEL": "3"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
 
 
-def failing(base: int, index: int) -> int:
-    if index == 5:
-        raise ValueError(f"piece {base + index}")
-    return index
+@pytest.mark.parametrize("name", WAYS)
+def test_a_network_learns_over_two_devices_as_on_one(name: str) -> None:
+    if name == "jax":
+        pytest.importorskip("jax")
+    done = run(name, *WAYS[name])
+    assert done.returncode == 0, done.stderr[-3000:]
+    found = json.loads(done.stdout.splitlines()[-1])
+    for way, made in found.items():
+        assert made["spread"] == SPREAD[way]
+        for what in ("loss", "val_loss", "answers"):
+            np.testing.assert_allclose(made[what], found["none"][what], rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.parametrize("pieces", [0, 1, 50])
-def test_results_come_in_the_order_of_the_pieces(pieces: int) -> None:
-    assert list(spread.spread(square, 7, pieces)) == [7 + i * i for i in range(pieces)]
+def test_a_batch_that_devices_cannot_share_is_refused() -> None:
+    done = run("tensorflow", "data", "--batch-size", "63")
+    assert "recipe.batch_size, 63, cannot be divided evenly between 2 devices" in done.stderr
 
 
-def test_what_a_piece_raises_is_raised_here() -> None:
-    with pytest.raises(ValueError, match="piece 105"):
-        list(spread.spread(failing, 100, 9))
+def fit(recipe: dict[str, Any], parallel: str) -> None:
+    contract = small_contract(recipe=recipe, training={"parallel": parallel})
+    fit_network(contract, plain_layout(TRAIN), TRAIN, VALIDATION, None, backend())
 
 
-@pytest.fixture
-def two_workers(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    ray = pytest.importorskip("ray")
-    monkeypatch.setenv("POLYCAST_ENGINE", "ray")
-    monkeypatch.setattr(spread, "processors", lambda: 2)
-    yield
-    assert not ray.is_initialized(), "the cluster is stopped"
+def test_a_way_that_cannot_be_gone_is_refused_with_what_to_do() -> None:
+    recipe = {"architecture": "shared", "hidden": [8], "epochs": 1}
+    if keras.config.backend() == "tensorflow":
+        with pytest.raises(MissingPart, match="KERAS_BACKEND=jax"):
+            fit(recipe, "model")
+    with pytest.raises(MissingPart, match="gradnorm cannot have each target's gradients"):
+        fit(recipe | {"target_weights": "gradnorm"}, "data")
 
 
-@pytest.mark.usefixtures("two_workers")
-@pytest.mark.filterwarnings("ignore")
-def test_a_ray_cluster_of_two_workers_writes_the_same_bits(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    # The workers have block sizes of their own: only what is decided here is made small.
-    monkeypatch.setattr(preprocess, "EXACT_CELLS", 0)
-    monkeypatch.setattr(stretches, "STRETCH_ROWS", 256)
-    monkeypatch.setattr("tests.builders.GROUP_ROWS", 128)
-    found = []
-    for engine in ("local", "ray"):
-        monkeypatch.setenv("POLYCAST_ENGINE", engine)
-        folder = tmp_path / engine
-        folder.mkdir()
-        small_shards(wide_contract(), small_rows(ROWS), folder)
-        found.append(content(folder))
-    assert found[0] == found[1]
-    assert sum("train.parquet/" in name for name in found[0]) == 12
+def test_a_network_forgets_between_where_the_backend_can() -> None:
+    if keras.config.backend() == "jax":
+        pytest.skip("seen over two devices: the way `forget`")
+    contract = small_contract(training={"rematerialize": True})
+    with pytest.raises(MissingPart, match="rematerialize cannot be had with tensorflow"):
+        fit_network(contract, plain_layout(TRAIN), TRAIN, VALIDATION, None, backend())

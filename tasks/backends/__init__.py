@@ -5,6 +5,7 @@ Import this before Keras: `backend()` chooses by KERAS_BACKEND, TensorFlow unles
 
 import os
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -25,6 +26,14 @@ class Backend(Protocol):
         """Let the framework see `auto`, `cpu` or `gpu` alone; return the device's name.
 
         Raises MissingPart where a GPU is asked for and none is seen.
+        """
+        ...
+
+    def spread(self, parallel: str) -> AbstractContextManager[int]:
+        """Let what is made within be trained over all devices, by `data` or `model`; yield how many
+        these are.
+
+        Raises MissingPart where the backend has no such way.
         """
         ...
 

@@ -1,6 +1,7 @@
 """JAX."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import jax
@@ -30,6 +31,36 @@ def use_device(device: str) -> str:
     return "cpu" if found.platform == "cpu" else str(found.device_kind)
 
 
+@contextmanager
+def spread(parallel: str) -> Iterator[int]:
+    """Let what is made within be trained over all devices, by `data` or `model`; yield how many
+    these are."""
+    devices = keras.distribution.list_devices()
+    kinds = {"data": keras.distribution.DataParallel, "model": _by_width}
+    with kinds[parallel](devices=devices).scope():
+        yield len(devices)
+
+
+def _by_width(devices: list[str]) -> keras.distribution.ModelParallel:
+    """Return a distribution of wide layers over devices."""
+    mesh = keras.distribution.DeviceMesh((1, len(devices)), ("batch", "model"), devices)
+    return ByWidth(layout_map=keras.distribution.LayoutMap(mesh), batch_dim_name="batch")
+
+
+class ByWidth(keras.distribution.ModelParallel):  # type: ignore[misc]
+    """Each device has an even part of the last axis of every weight that can be divided so."""
+
+    def get_variable_layout(self, variable: Any) -> Any:
+        """Return where a variable lies; an optimizer's lies as the weight that it is of."""
+        found = super().get_variable_layout(variable)
+        shape, parts = variable.shape, self.device_mesh.shape[1]
+        divided = variable.trainable and shape and shape[-1] % parts == 0
+        if not divided or any(found.axes):
+            return found
+        axes = [*[None] * (len(shape) - 1), "model"]
+        return keras.distribution.TensorLayout(axes, self.device_mesh)
+
+
 def gradients(function: Callable[[], Any], variable: Any) -> NDArray[np.float64]:
     """Return the gradients (parts, *shape) of `function()`, (parts,), on a Keras variable."""
 
@@ -41,8 +72,17 @@ def gradients(function: Callable[[], Any], variable: Any) -> NDArray[np.float64]
 
 
 def resident(matrix: Matrix) -> Any:
-    """Return rows as they lie on the device."""
-    return jax.device_put(matrix)
+    """Return rows as they lie on the device, or all of them on each of several devices."""
+    return jax.device_put(matrix, _layout())
+
+
+def _layout(*axes: str) -> Any:
+    """Return where an array lies whose axes are spread so over the devices; None on one device."""
+    spread_over = keras.distribution.distribution()
+    if spread_over is None:
+        return None
+    mesh = spread_over.device_mesh.backend_mesh
+    return jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec(*axes))
 
 
 def stepping(trainee: Trainee, batch_size: int, inputs: int) -> Stepping:
@@ -101,7 +141,10 @@ def _batches(step: Any, state: Any, order: Any, batch_size: int) -> Any:
 
 
 def _taken(rows: Any, chosen: Any, inputs: int) -> Any:
-    """Return inputs, targets and weights of chosen rows."""
+    """Return inputs, targets and weights of chosen rows, a part of them on each device."""
+    layout = _layout("batch")
+    if layout is not None and len(chosen) % layout.mesh.shape["batch"] == 0:
+        chosen = jax.lax.with_sharding_constraint(chosen, layout)
     found = rows.at[chosen].get(mode="promise_in_bounds")
     return found[:, :inputs], found[:, inputs:-1], found[:, -1]
 

@@ -1,7 +1,8 @@
 """TensorFlow, the default backend."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import keras
@@ -9,6 +10,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
+from tasks.backends.mirrored import mirrored
 from tasks.learning.epochs import Losses, Stepping
 from tasks.learning.errors import MissingPart
 from tasks.learning.feeding import Matrix, Order
@@ -39,6 +41,29 @@ def use_device(device: str) -> str:
     return str(details.get("device_name", "gpu"))
 
 
+@contextmanager
+def spread(parallel: str) -> Iterator[int]:
+    """Let what is made within be trained over all devices, by `data` alone; yield how many these
+    are.
+
+    Raises MissingPart for another way.
+    """
+    if parallel != "data":
+        raise MissingPart(
+            f"training.parallel is {parallel}, which TensorFlow has no way to do: set "
+            "KERAS_BACKEND=jax and install the extra `jax`, or set it to data"
+        )
+    strategy = tf.distribute.MirroredStrategy(_devices())
+    with strategy.scope():
+        yield strategy.num_replicas_in_sync
+
+
+def _devices() -> list[str]:
+    """Return the names of the GPUs that are seen, or else of the CPUs."""
+    found = tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("CPU")
+    return [device.name for device in found]
+
+
 def gradients(function: Callable[[], Any], variable: Any) -> NDArray[np.float64]:
     """Return the gradients (parts, *shape) of `function()`, (parts,), on a Keras variable."""
     with tf.GradientTape(persistent=True) as tape:
@@ -48,7 +73,11 @@ def gradients(function: Callable[[], Any], variable: Any) -> NDArray[np.float64]
 
 
 def resident(matrix: Matrix) -> Any:
-    """Return rows as they lie on the device."""
+    """Return rows as they lie on the device, or all of them on each of several devices."""
+    if tf.distribute.has_strategy():
+        strategy = tf.distribute.get_strategy()
+        # TensorFlow calls this in the scope of each device in turn.
+        return strategy.experimental_distribute_values_from_function(lambda _: tf.constant(matrix))
     as_it_lies = (
         matrix.ctypes.data % ALIGNED == 0
         and matrix.flags.c_contiguous
@@ -64,24 +93,24 @@ def resident(matrix: Matrix) -> Any:
 def stepping(trainee: Trainee, batch_size: int, inputs: int) -> Stepping:
     """Return what takes a Keras model's training steps through resident rows, of which so
     many columns are inputs, in the order of positions, as one compiled call."""
-
-    def run(rows: Any, order: Any) -> None:
-        _batches(lambda part: trainee.train_step(_taken(rows, part, inputs)), order, batch_size)
-
-    return _measured(run, trainee)
+    return _measured(trainee.train_step, trainee, batch_size, inputs)
 
 
 def testing(trainee: Trainee, batch_size: int, inputs: int) -> Stepping:
     """Return what returns the validation losses of resident rows, as one compiled call."""
+    return _measured(trainee.test_step, trainee, batch_size, inputs)
+
+
+def _measured(
+    step: Callable[[Any], Any], trainee: Trainee, batch_size: int, inputs: int
+) -> Stepping:
+    """Return what compiles the steps of an order, and returns what the trainee measured."""
+    if tf.distribute.has_strategy():
+        return mirrored(step, lambda rows, part: _taken(rows, part, inputs), trainee, batch_size)
 
     def run(rows: Any, order: Any) -> None:
-        _batches(lambda part: trainee.test_step(_taken(rows, part, inputs)), order, batch_size)
+        _batches(lambda part: step(_taken(rows, part, inputs)), order, batch_size)
 
-    return _measured(run, trainee)
-
-
-def _measured(run: Callable[[Any, Any], None], trainee: Trainee) -> Stepping:
-    """Return what compiles `run` of rows and order, and returns what the trainee measured."""
     compiled = _compiled(run, trainee)
 
     def call(rows: Any, order: Order) -> Losses:

@@ -7,6 +7,7 @@ Keras' callbacks are called as Keras calls them; one that asks for batches, ever
 
 import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -33,6 +34,10 @@ be smaller; returns the mean losses."""
 
 class Compiler(Protocol):
     """What a backend offers to training: `tasks.backends.backend()` is one."""
+
+    def spread(self, parallel: str) -> AbstractContextManager[int]:
+        """Let what is made within be trained over all devices; yield how many these are."""
+        ...
 
     def gradients(self, function: Callable[[], Any], variable: Any) -> NDArray[np.float64]:
         """Return the gradients (parts, *shape) of `function()`, (parts,), on a Keras variable."""

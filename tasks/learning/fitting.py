@@ -3,19 +3,22 @@
 `fit` takes raw rows; `fit_network` takes arrays that are scaled already.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
+from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from tasks.learning.averaging import averaging, first_epoch
 from tasks.learning.bundle import Bundle, Member
 from tasks.learning.epochs import Budget, Compiler, run_epochs
-from tasks.learning.errors import Diverged
+from tasks.learning.errors import Diverged, MissingPart, Unsuitable
 from tasks.learning.feeding import Held, Rows
 from tasks.learning.fit_preprocessing import fit_preprocessing
 from tasks.learning.layout import Layout, lay_out
@@ -31,6 +34,8 @@ from tasks.learning.trainee import Trainee
 if TYPE_CHECKING:
     from data_contracts.contract import Contract
 
+Weights = Sequence[NDArray[Any]] | None
+"""A network's weights in its own order; None for new ones."""
 OnEpoch = Callable[[int, float, float], None]
 """Called after each epoch with its number from 1, the train loss and the validation loss."""
 
@@ -80,10 +85,12 @@ def fit_member(
     validation: Arrays | Rows,
     on_epoch: OnEpoch | None = None,
     compiler: Compiler | None = None,
+    start: Weights = None,
 ) -> tuple[Member, Curve]:
     """Return a trained member, with its best epoch's weights, and its learning curve.
 
-    Raises Diverged, with the member as it last was good, when a loss is no number.
+    `start` are the weights to begin with; None for new ones. Raises Diverged, with the member as
+    it last was good, when a loss is no number, and Unsuitable where `start` is of another shape.
     """
     train, validation = _rows(train), _rows(validation)
     layout = lay_out(contract, preprocessing, train.some, train.count)
@@ -96,7 +103,9 @@ def fit_member(
         return Member(network, preprocessing, recipe.architecture, settings, limits)
 
     try:
-        network, curve = fit_network(contract, layout, train, validation, on_epoch, compiler)
+        network, curve = fit_network(
+            contract, layout, train, validation, on_epoch, compiler, start=start
+        )
     except Diverged as fault:
         if fault.network is not None:
             kind.finish(fault.network, recipe, layout, validation.some)
@@ -114,16 +123,19 @@ def fit_network(
     on_epoch: OnEpoch | None = None,
     compiler: Compiler | None = None,
     callbacks: Sequence[keras.callbacks.Callback] = (),
+    start: Weights = None,
 ) -> tuple[keras.Model, Curve]:
     """Return the trained network with its best epoch's weights, and its learning curve.
 
-    `callbacks` are a caller's own, called last. Raises Diverged when a loss is no number.
+    `callbacks` are a caller's own, called last; `start` are the weights to begin with. Raises
+    Diverged when a loss is no number, and Unsuitable where `start` is of another shape.
     """
-    precision, fed = contract.training.precision, (_rows(train), _rows(validation))
-    keep = partial(_in_full, contract, layout) if precision != FULL else _as_it_is
-    with computing_in(precision):
+    training, fed = contract.training, (_rows(train), _rows(validation))
+    plain = training.precision == FULL and training.parallel == "none"
+    keep = _as_it_is if plain and not training.rematerialize else partial(_plain, contract, layout)
+    with computing_in(training.precision), _spread(contract, compiler), _saving_memory(contract):
         try:
-            network, curve = _train(contract, layout, *fed, on_epoch, compiler, callbacks)
+            network, curve = _train(contract, layout, *fed, on_epoch, compiler, callbacks, start)
         except Diverged as fault:
             fault.network = keep(fault.network) if fault.network else None
             raise
@@ -134,8 +146,9 @@ def _as_it_is(network: keras.Model) -> keras.Model:
     return network
 
 
-def _in_full(contract: "Contract", layout: Layout, network: keras.Model) -> keras.Model:
-    """Return a network of the same weights, which are float32 always, that computes in float32."""
+def _plain(contract: "Contract", layout: Layout, network: keras.Model) -> keras.Model:
+    """Return a network of the same weights, which are float32 always, on one device, that computes
+    in float32."""
     with computing_in(FULL):
         full = architecture(contract.recipe.architecture).build(contract.recipe, layout)
     full.set_weights(network.get_weights())
@@ -150,16 +163,19 @@ def _train(
     on_epoch: OnEpoch | None,
     compiler: Compiler | None,
     callbacks: Sequence[keras.callbacks.Callback],
+    start: Weights,
 ) -> tuple[keras.Model, Curve]:
     """Return the trained network, which computes as it was trained, and its learning curve."""
     recipe = contract.recipe
     keras.utils.set_random_seed(recipe.seed)
     kind = architecture(recipe.architecture)
-    trainee = kind.trainee(kind.build(recipe, layout), recipe, layout)
+    network = kind.build(recipe, layout)
+    _begin(network, start)
+    trainee = kind.trainee(network, recipe, layout)
     weighing = getattr(recipe, "target_weights", "fixed")
     parts = len(trainee.objective.names)
-    start = part_weights(weighing, layout, parts)
-    trainee.weigh(part_weights("fixed", layout, parts), start, weighing == "learned")
+    first = part_weights(weighing, layout, parts)
+    trainee.weigh(part_weights("fixed", layout, parts), first, weighing == "learned")
     steps = -(-train.count // recipe.batch_size)
     trainee.compile(optimizer=optimizer(recipe, steps * recipe.epochs), jit_compile=True)
     stop = keras.callbacks.EarlyStopping(
@@ -179,6 +195,67 @@ def _train(
     budget = Budget(recipe.epochs, recipe.batch_size, recipe.seed)
     history = run_epochs(trainee, train, validation, budget, [*own, *callbacks], compiler)
     return trainee.network, Curve(history["loss"], history["val_loss"], first_epoch(recipe))
+
+
+def _begin(network: keras.Model, start: Weights) -> None:
+    """Give a network the weights to begin with. Raises Unsuitable where a shape differs."""
+    if start is None:
+        return
+    have = [tuple(weight.shape) for weight in start]
+    want = [tuple(weight.shape) for weight in network.weights]
+    pairs = list(zip_longest(have, want))
+    at = next((i for i, (one, other) in enumerate(pairs) if one != other), None)
+    if at is not None:
+        path = network.weights[at].path if at < len(want) else "none"
+        came, expected = pairs[at]
+        raise Unsuitable(
+            f"training.start: expected weights of the shape of this contract's network; {path} is "
+            f"{expected}, came {came}: features, targets or recipe have changed since. Set "
+            "training.start to scratch"
+        )
+    network.set_weights(start)
+
+
+@contextmanager
+def _spread(contract: "Contract", compiler: Compiler | None) -> Iterator[None]:
+    """Let what is built meanwhile be trained as `training.parallel` says.
+
+    Raises MissingPart where that cannot be done with this backend, recipe or batch.
+    """
+    parallel, recipe = contract.training.parallel, contract.recipe
+    if parallel == "none":
+        yield
+        return
+    if compiler is None:
+        raise ValueError(f"training.parallel: {parallel} needs the backend's devices")
+    if getattr(recipe, "target_weights", "fixed") == "gradnorm":
+        raise MissingPart(
+            f"training.parallel is {parallel}, where recipe.target_weights: gradnorm cannot have "
+            "each target's gradients: set one of them otherwise"
+        )
+    with compiler.spread(parallel) as devices:
+        if parallel == "data" and recipe.batch_size % devices:
+            raise MissingPart(
+                f"training.parallel is data, but recipe.batch_size, {recipe.batch_size}, cannot be "
+                f"divided evenly between {devices} devices: set it to a multiple of {devices}"
+            )
+        yield
+
+
+def _saving_memory(contract: "Contract") -> AbstractContextManager[Any]:
+    """Let layers built meanwhile forget what they answer, where the contract asks for it.
+
+    Raises MissingPart where the backend cannot. Keras' way of TensorFlow takes no `training`.
+    """
+    if not contract.training.rematerialize:
+        return nullcontext()
+    if keras.config.backend() != "jax":
+        raise MissingPart(
+            f"training.rematerialize cannot be had with {keras.config.backend()}: set "
+            "KERAS_BACKEND=jax and install the extra `jax`, or leave it out"
+        )
+    scope: AbstractContextManager[Any] = keras.RematScope(mode="full")
+    return scope
 
 
 def _rows(rows: Arrays | Rows) -> Rows:

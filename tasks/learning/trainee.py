@@ -46,6 +46,8 @@ class Trainee(keras.Model):
         self.steps = self._own(0, "int32", "steps")
         self.first_fault = self._own([FINE, FINE], "int32", "first_fault")
         self.log_variance: Any = None
+        self.share = 1.0
+        """The part of a batch's loss that this device answers for, where several add theirs up."""
 
     def weigh(self, fixed: Any, start: Any, learned: bool = False) -> None:
         """Weigh the objective's parts against each other: steps by `start`, validation by
@@ -67,8 +69,9 @@ class Trainee(keras.Model):
         start = np.asarray(value, dtype)
         fill = keras.initializers.Constant(0)
         made = self.add_weight(
-            shape=start.shape, initializer=fill, dtype=dtype, trainable=False, name=name
-        )
+            shape=start.shape, initializer=fill, dtype=dtype, trainable=False, name=name,
+            aggregation="only_first_replica",
+        )  # fmt: skip
         made.assign(start)
         return made
 
@@ -94,11 +97,11 @@ class Trainee(keras.Model):
             losses = losses * ops.cast(sample_weight, "float32")[:, None]
         parts = ops.mean(losses, axis=0)
         if not training:
-            return _mean(parts, self.fixed_weights)
+            return _mean(parts, self.fixed_weights) * self.share
         self._watch(parts)
         if self.log_variance is not None:
             parts = 0.5 * (ops.exp(-self.log_variance) * parts + self.log_variance)
-        return _mean(parts, self.part_weights) + sum(self.losses)
+        return (_mean(parts, self.part_weights) + sum(self.losses)) * self.share
 
     def _watch(self, parts: Any) -> None:
         """Note the step, from 1, and the part of the first loss that is no number."""
