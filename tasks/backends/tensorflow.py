@@ -9,6 +9,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
+from tasks.learning.accumulation import mean_gradients, part_size
 from tasks.learning.epochs import Losses, Stepping
 from tasks.learning.errors import MissingPart
 from tasks.learning.feeding import Matrix, Order
@@ -61,14 +62,42 @@ def resident(matrix: Matrix) -> Any:
     return tf.convert_to_tensor(matrix)
 
 
-def stepping(trainee: Trainee, batch_size: int, inputs: int) -> Stepping:
+def stepping(trainee: Trainee, batch_size: int, inputs: int, parts: int = 1) -> Stepping:
     """Return what takes a Keras model's training steps through resident rows, of which so
-    many columns are inputs, in the order of positions, as one compiled call."""
+    many columns are inputs, in the order of positions, as one compiled call. The gradients of a
+    batch come from so many parts of it."""
 
     def run(rows: Any, order: Any) -> None:
-        _batches(lambda part: trainee.train_step(_taken(rows, part, inputs)), order, batch_size)
+        def step(chosen: Any) -> None:
+            if parts == 1:
+                trainee.train_step(_taken(rows, chosen, inputs))
+            else:
+                _accumulated(trainee, rows, chosen, inputs, part_size(batch_size, parts))
+
+        _batches(step, order, batch_size)
 
     return _measured(run, trainee)
+
+
+def _accumulated(trainee: Trainee, rows: Any, chosen: Any, inputs: int, size: int) -> None:
+    """Take one step by the mean gradients of parts of a batch."""
+    trained = trainee.trainable_weights
+    begun = trainee.steps + 0
+
+    def slopes(state: Any, part: Any) -> tuple[Any, list[Any]]:
+        trainee.steps.assign(begun)  # Parts are one step.
+        x, y, weight = _taken(rows, part, inputs)
+        with tf.GradientTape() as tape:
+            output = trainee(x, training=True)
+            loss = trainee.compute_loss(x, y, output, weight, training=True)
+            scaled = trainee.optimizer.scale_loss(loss)
+        trainee.tell_loss(loss, part.shape[0])
+        found = tape.gradient(scaled, trained, unconnected_gradients="zero")
+        return state, [tf.convert_to_tensor(g) for g in found]
+
+    start = [tf.zeros(v.shape, v.dtype) for v in trained]
+    _, found = mean_gradients(slopes, (), chosen, size, start)
+    trainee.optimizer.apply_gradients(zip(found, trained, strict=True))
 
 
 def testing(trainee: Trainee, batch_size: int, inputs: int) -> Stepping:

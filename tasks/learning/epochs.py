@@ -42,9 +42,9 @@ class Compiler(Protocol):
         """Return rows as they lie on the device."""
         ...
 
-    def stepping(self, trainee: Trainee, batch_size: int, inputs: int) -> Stepping:
+    def stepping(self, trainee: Trainee, batch_size: int, inputs: int, parts: int = 1) -> Stepping:
         """Return what takes training steps through resident rows, of which so many columns are
-        inputs, in one compiled call."""
+        inputs, in one compiled call; the gradients of a batch come from so many parts of it."""
         ...
 
     def testing(self, trainee: Trainee, batch_size: int, inputs: int) -> Stepping:
@@ -54,11 +54,16 @@ class Compiler(Protocol):
 
 @dataclass(frozen=True)
 class Budget:
-    """How long to train, in batches of how many rows, and the seed of the order of rows."""
+    """How long to train, in batches of how many rows, and the seed of the order of rows.
+
+    `parts`: how many parts of a batch its gradients come from, one after another, where memory
+    holds no whole batch (`tasks.learning.accumulation`).
+    """
 
     epochs: int
     batch_size: int
     seed: int
+    parts: int = 1
 
 
 def run_epochs(
@@ -128,8 +133,9 @@ class _Work:
     ) -> None:
         self.trainee, self.budget, self.told, self.grain = trainee, budget, told, grain
         self.place = machine.resident
-        self.step = machine.stepping(trainee, budget.batch_size, some.inputs.shape[1])
-        self.tested = machine.testing(trainee, budget.batch_size, some.inputs.shape[1])
+        inputs, size = some.inputs.shape[1], budget.batch_size
+        self.step = machine.stepping(trainee, size, inputs, budget.parts)
+        self.tested = machine.testing(trainee, size, inputs)
 
     def train(self, rows: Rows, epoch: int) -> Iterator[tuple[int, Losses]]:
         """Take an epoch's steps; yield the rows and losses of each call."""
@@ -176,7 +182,9 @@ class _OneByOne:
     def resident(self, matrix: Matrix) -> Matrix:
         return matrix
 
-    def stepping(self, trainee: Trainee, batch_size: int, inputs: int) -> Stepping:
+    def stepping(self, trainee: Trainee, batch_size: int, inputs: int, parts: int = 1) -> Stepping:
+        if parts > 1:
+            raise ValueError("a batch in parts needs a backend that compiles its steps")
         return _by_batch(trainee.train_on_batch, batch_size, inputs)
 
     def testing(self, trainee: Trainee, batch_size: int, inputs: int) -> Stepping:
