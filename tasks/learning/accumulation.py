@@ -21,6 +21,13 @@ def part_size(batch_size: int, parts: int) -> int:
     return -(-batch_size // parts)
 
 
+def out_of_memory(error: BaseException) -> bool:
+    """Say whether a fault is that of a backend, or of Python, whose memory ran out."""
+    if isinstance(error, MemoryError) or type(error).__name__ == "ResourceExhaustedError":
+        return True
+    return isinstance(error, RuntimeError) and "RESOURCE_EXHAUSTED" in str(error)
+
+
 def mean_gradients(
     slopes: Slopes, state: Any, chosen: Any, size: int, start: list[Any]
 ) -> tuple[Any, list[Any]]:

@@ -3,10 +3,10 @@
 `fit` takes raw rows; `fit_network` takes arrays that are scaled already.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import keras
 import numpy as np
@@ -14,6 +14,7 @@ import pyarrow as pa
 
 from tasks.learning.averaging import averaging, first_epoch
 from tasks.learning.bundle import Bundle, Member
+from tasks.learning.course import Keeper
 from tasks.learning.epochs import Budget, Compiler, run_epochs
 from tasks.learning.errors import Diverged
 from tasks.learning.feeding import Held, Rows
@@ -24,15 +25,12 @@ from tasks.learning.networks import architecture
 from tasks.learning.optimizers import optimizer
 from tasks.learning.precision import FULL, computing_in
 from tasks.learning.preprocessing import Preprocessing
+from tasks.learning.recovery import OnEpoch, Watch
 from tasks.learning.shards import Arrays, to_arrays
 from tasks.learning.target_weights import GradNorm, part_weights, shared_kernel
-from tasks.learning.trainee import Trainee
 
 if TYPE_CHECKING:
     from data_contracts.contract import Contract
-
-OnEpoch = Callable[[int, float, float], None]
-"""Called after each epoch with its number from 1, the train loss and the validation loss."""
 
 
 @dataclass(frozen=True)
@@ -80,10 +78,12 @@ def fit_member(
     validation: Arrays | Rows,
     on_epoch: OnEpoch | None = None,
     compiler: Compiler | None = None,
+    keeper: Keeper | None = None,
 ) -> tuple[Member, Curve]:
     """Return a trained member, with its best epoch's weights, and its learning curve.
 
-    Raises Diverged, with the member as it last was good, when a loss is no number.
+    With a keeper of checkpoints, a run that was killed goes on from its last one. Raises Diverged,
+    with the member as it last was good, when a loss is no number or has risen beyond all measure.
     """
     train, validation = _rows(train), _rows(validation)
     layout = lay_out(contract, preprocessing, train.some, train.count)
@@ -96,7 +96,9 @@ def fit_member(
         return Member(network, preprocessing, recipe.architecture, settings, limits)
 
     try:
-        network, curve = fit_network(contract, layout, train, validation, on_epoch, compiler)
+        network, curve = fit_network(
+            contract, layout, train, validation, on_epoch, compiler, keeper=keeper
+        )
     except Diverged as fault:
         if fault.network is not None:
             kind.finish(fault.network, recipe, layout, validation.some)
@@ -114,6 +116,7 @@ def fit_network(
     on_epoch: OnEpoch | None = None,
     compiler: Compiler | None = None,
     callbacks: Sequence[keras.callbacks.Callback] = (),
+    keeper: Keeper | None = None,
 ) -> tuple[keras.Model, Curve]:
     """Return the trained network with its best epoch's weights, and its learning curve.
 
@@ -123,7 +126,7 @@ def fit_network(
     keep = partial(_in_full, contract, layout) if precision != FULL else _as_it_is
     with computing_in(precision):
         try:
-            network, curve = _train(contract, layout, *fed, on_epoch, compiler, callbacks)
+            network, curve = _train(contract, layout, *fed, on_epoch, compiler, callbacks, keeper)
         except Diverged as fault:
             fault.network = keep(fault.network) if fault.network else None
             raise
@@ -150,6 +153,7 @@ def _train(
     on_epoch: OnEpoch | None,
     compiler: Compiler | None,
     callbacks: Sequence[keras.callbacks.Callback],
+    keeper: Keeper | None,
 ) -> tuple[keras.Model, Curve]:
     """Return the trained network, which computes as it was trained, and its learning curve."""
     recipe = contract.recipe
@@ -167,7 +171,7 @@ def _train(
         restore_best_weights=True,
         start_from_epoch=first_epoch(recipe),
     )
-    own = [*averaging(recipe), stop, _Watch(on_epoch, stop)]
+    own = [*averaging(recipe), stop, Watch(on_epoch, stop)]
     if recipe.schedule == "plateau":
         patience = max(1, recipe.patience // 2)
         own.append(keras.callbacks.ReduceLROnPlateau(factor=0.5, patience=patience))
@@ -177,38 +181,9 @@ def _train(
         kernel = shared_kernel(trainee.network)
         own.append(GradNorm(train.some, kernel, compiler.gradients, recipe.seed))
     budget = Budget(recipe.epochs, recipe.batch_size, recipe.seed)
-    history = run_epochs(trainee, train, validation, budget, [*own, *callbacks], compiler)
+    history = run_epochs(trainee, train, validation, budget, [*own, *callbacks], compiler, keeper)
     return trainee.network, Curve(history["loss"], history["val_loss"], first_epoch(recipe))
 
 
 def _rows(rows: Arrays | Rows) -> Rows:
     return Held(rows) if isinstance(rows, Arrays) else rows
-
-
-class _Watch(keras.callbacks.Callback):
-    """Tells of each epoch, and stops a run whose loss is no number."""
-
-    def __init__(self, on_epoch: OnEpoch | None, stop: Any) -> None:
-        super().__init__()
-        self.on_epoch = on_epoch
-        self.stop = stop
-
-    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        losses = logs or {}
-        loss, validation = float(losses["loss"]), float(losses["val_loss"])
-        trainee: Trainee = self.model
-        fault = trainee.fault()
-        if fault is not None or not np.isfinite(loss + validation):
-            network = self._last_good(trainee)
-            raise Diverged(epoch + 1, fault, network, self.stop.best_epoch + 1)
-        if self.on_epoch:
-            self.on_epoch(epoch + 1, loss, validation)
-
-    def _last_good(self, trainee: Trainee) -> keras.Model | None:
-        """Return the network with its best epoch's weights, None where no epoch was good."""
-        best = self.stop.best_weights
-        # Keras keeps the first epoch's weights whatever its loss.
-        if best is None or not np.isfinite(self.stop.best):
-            return None
-        trainee.set_weights(best)
-        return trainee.network
