@@ -25,7 +25,10 @@ def out_of_memory(error: BaseException) -> bool:
     """Say whether a fault is that of a backend, or of Python, whose memory ran out."""
     if isinstance(error, MemoryError) or type(error).__name__ == "ResourceExhaustedError":
         return True
-    return isinstance(error, RuntimeError) and "RESOURCE_EXHAUSTED" in str(error)
+    said = str(error)
+    # JAX tells of it as an internal error where it was computing meanwhile.
+    told = "RESOURCE_EXHAUSTED" in said or "Out of memory" in said
+    return isinstance(error, RuntimeError) and told
 
 
 def mean_gradients(
