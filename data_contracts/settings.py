@@ -56,6 +56,9 @@ class Training(Section):
     """How the network is trained over all devices that this process sees. data: each has the whole
     network and a part of every batch. model: each has a part of every wide layer, for layers that
     one device cannot hold; it needs KERAS_BACKEND=jax."""
+    accumulate: int = Field(default=1, ge=1)
+    """From how many parts of a batch its gradients come, one part after another, for batches that
+    memory does not hold at once. Where memory runs out, batches are parted without being asked."""
     rematerialize: bool = False
     """Forget what hidden layers answer, and compute it once more where gradients need it: less
     memory for about a third more work, for networks that are deep; it needs KERAS_BACKEND=jax."""

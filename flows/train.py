@@ -21,6 +21,7 @@ from flows.explain import explain
 from flows.outcome import told
 from flows.progress import Progress, show_training
 from flows.worker import join_worker
+from tasks.checkpoints import forget_checkpoints
 from tasks.contracts import read_contract, store_contract
 from tasks.preprocess import STAGE as PREPROCESS
 from tasks.records import Candidate, Shards
@@ -50,12 +51,16 @@ def train(contract: str, shards: str) -> str:
     data = PREPROCESS.read(shards)
     if data is None:
         raise TrainingFailed(f"there are no complete shards at {shards} under {home()}")
+    place = STAGE.place(terms, data.hash)
     with Progress(terms.dataset):
         candidate = STAGE.run(
             terms,
             data.hash,
-            work=lambda folder: train_candidate(terms, data, root_storage().fetch(shards), folder),
+            work=lambda folder: train_candidate(
+                terms, data, root_storage().fetch(shards), folder, place
+            ),
         )
+    forget_checkpoints(place)
     show_training(terms.dataset, candidate)
     return candidate.place
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tasks import memory
+from tasks.checkpoints import Checkpoints
 from tasks.room import telling_of_room
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("polycast")
 
+NOTE = "rows"
 COPIES = 3
 """How often rows in memory lie there at most: as they are read, as an array, on the device."""
 SHARE = 8
@@ -28,11 +30,14 @@ LEAST = 64 << 20
 
 
 @contextmanager
-def fed(place: Path, scratch: Path) -> Iterator[tuple["Rows", "Rows"]]:
+def fed(
+    place: Path, scratch: Path, checkpoints: Checkpoints | None = None
+) -> Iterator[tuple["Rows", "Rows"]]:
     """Yield the train and the validation rows of a folder of shards.
 
-    Rows from disk are written into a folder in `scratch`, which goes as the block ends.
-    Raises NoRoom where the disk is full.
+    A run that goes on takes them as the one before it did, since their order depends on it, where
+    memory allows that still. Rows from disk are written into a folder in `scratch`, which goes as
+    the block ends. Raises NoRoom where the disk is full.
     """
     from tasks.learning.feeding import Held
     from tasks.learning.shards import read_shard, size
@@ -40,19 +45,33 @@ def fed(place: Path, scratch: Path) -> Iterator[tuple["Rows", "Rows"]]:
     files = [place / f"{split}.parquet" for split in ("train", "validation")]
     need = sum(4 * rows * columns for rows, columns in map(size, files))
     free = memory.free()
-    if free is None or COPIES * need < free:
+    before = checkpoints.noted(NOTE) if checkpoints else None
+    most = _as_before(before, need, free) if isinstance(before, int) else _chosen(need, free)
+    if checkpoints and most != before:
+        checkpoints.note(NOTE, most)
+    if not most:
         train, validation = (Held(read_shard(file)) for file in files)
         yield train, validation
         return
-    most = max(LEAST, free // SHARE)
     log.info(
         "the shards take %.1f GB, and %.1f GB of memory are free: rows come from the disk, "
         "%.2f GB at once",
-        need / 1e9, free / 1e9, most / 1e9,
+        need / 1e9, (free or 0) / 1e9, most / 1e9,
     )  # fmt: skip
     with tempfile.TemporaryDirectory(prefix="rows-", dir=scratch) as folder:
         both = [_on_disk(file, Path(folder), most) for file in files]
         yield both[0], both[1]
+
+
+def _chosen(need: int, free: int | None) -> int:
+    """Return the bytes of rows from disk that are in memory at once; 0 for all rows in memory."""
+    return 0 if free is None or COPIES * need < free else max(LEAST, free // SHARE)
+
+
+def _as_before(before: int, need: int, free: int | None) -> int:
+    """Return what an earlier run chose, or another choice where memory is too small for that."""
+    fits = free is None or (before or need) < free
+    return before if fits else _chosen(need, free)
 
 
 def _on_disk(shard: Path, folder: Path, most: int) -> "Rows":

@@ -243,15 +243,25 @@ class Storage:
         return str(Path(self.path) / relative) if self.local else f"{self.root}/{relative}"
 
     def put(self, path: str, content: bytes) -> None:
-        """Write a small file whole, in place of what is there: whoever reads sees one or other."""
+        """Write a file whole, in place of what is there: whoever reads sees one or other, after a
+        power cut too. Raises NoRoom where the disk is full, and leaves what is there.
+        """
         if not self.local:
             self._asked(self.fs.pipe_file, f"{self.path}/{path}", content)
             return
         file = Path(self.path) / path
         file.parent.mkdir(parents=True, exist_ok=True)
         draft = file.with_name(f".{file.name}.{uuid.uuid4().hex[:8]}")
-        draft.write_bytes(content)
-        draft.replace(file)
+        try:
+            _write_through(draft, content)
+            draft.replace(file)
+        finally:
+            draft.unlink(missing_ok=True)
+
+    def clear(self, folder: str) -> None:
+        """Remove a folder of small files, if it is there."""
+        with suppress(FileNotFoundError):
+            self._asked(lambda: self.fs.rm(f"{self.path}/{folder}", recursive=True))
 
     def drop(self, path: str) -> None:
         """Remove a small file, if it is there."""
@@ -290,15 +300,20 @@ class Storage:
         return sorted(f"{folder}/{e.rstrip('/').rsplit('/', 1)[-1]}" for e in entries)
 
 
+def _write_through(file: Path, content: bytes) -> None:
+    """Write a file to the disk itself. Raises NoRoom where that is full."""
+    with telling_of_room(file.parent), file.open("wb") as stream:
+        stream.write(content)
+        stream.flush()
+        os.fsync(stream.fileno())
+
+
 def _link(target: Path, content: bytes) -> bool:
     """Make a file with its whole content, unless there is one; say whether it was made."""
     target.parent.mkdir(parents=True, exist_ok=True)
     draft = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}")
     try:
-        with telling_of_room(target.parent), draft.open("wb") as stream:
-            stream.write(content)
-            stream.flush()
-            os.fsync(stream.fileno())
+        _write_through(draft, content)
         os.link(draft, target)
     except FileExistsError:
         return False

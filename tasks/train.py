@@ -4,9 +4,10 @@ In: a contract and Shards. Out: a Candidate with `bundle/` (its intervals come f
 calibration rows, its reference from train rows), `seen.parquet`, `curves.json` and `layers.json`,
 and with `control/` where the contract asks for a control. Under cross-validation a network per
 fold, each in `folds/fold_<i>/` beside its control; `bundle/` is then the refit on all rows, or the
-folds' networks together, with intervals from the folds' errors on their test rows. Raises Diverged
-when the loss is no number, MissingPart where the device that is asked for is not there, Unsuitable
-where the weights of `training.start` do not fit.
+folds' networks together, with intervals from the folds' errors on their test rows. A run that was
+killed goes on from its last checkpoint; networks that are trained are not trained again. Raises
+Diverged when the loss is no number, or has risen beyond all measure, MissingPart where the device
+that is asked for is not there, Unsuitable where the weights of `training.start` do not fit.
 The Prefect flow that calls this stands in flows/train.py, since it runs in a process of its own.
 """
 
@@ -15,7 +16,7 @@ import logging
 import os
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,6 +30,7 @@ from data_contracts.monitoring import Monitoring
 from data_contracts.recipes.brought import brought_by
 from data_contracts.split import SPLITS
 from tasks.backends import backend
+from tasks.checkpoints import Checkpoints
 from tasks.control import control_contract
 from tasks.feed import fed
 from tasks.histograms import reference
@@ -50,6 +52,23 @@ if TYPE_CHECKING:
 log = logging.getLogger("polycast")
 
 
+@dataclass(frozen=True)
+class _Desk:
+    """What every training of a candidate reads, and where it may write."""
+
+    shards: Shards
+    data: Path
+    scratch: Path
+    checkpoints: str | None
+    weights: list[NDArray[Any]] | None
+    """The weights that the candidate begins with."""
+
+    def keeper(self, fold: Fold, role: str) -> Checkpoints | None:
+        """Return where the checkpoints of a division lie, and of a role in it."""
+        place = self.checkpoints
+        return None if place is None else Checkpoints(f"{place}/{fold.name}{role}")
+
+
 @dataclass(frozen=True, eq=False)
 class _Fit:
     """What was trained on one division of the rows."""
@@ -59,14 +78,21 @@ class _Fit:
     curve: "Curve"
 
 
-def train_candidate(contract: Contract, shards: Shards, data: Path, folder: Path) -> Candidate:
-    """Train on the shards in `data`, write the candidate into `folder`, return its record."""
+def train_candidate(
+    contract: Contract, shards: Shards, data: Path, folder: Path, checkpoints: str | None = None
+) -> Candidate:
+    """Train on the shards in `data`, write the candidate into `folder`, return its record.
+
+    `checkpoints`: the place of the work's checkpoints, from which a run that was killed goes on;
+    without one, there are none.
+    """
     device = backend().use_device(contract.training.device)
     from tasks.learning.bundle import Bundle, save_bundle
 
     start = time.monotonic()
     weights = starting_weights(contract, *_files(shards, data))
-    fits = [_fit(contract, shards, fold, data, folder, weights) for fold in shards.divisions]
+    desk = _Desk(shards, data, folder, checkpoints, weights)
+    fits = [_fit(contract, desk, fold) for fold in shards.divisions]
     took = time.monotonic() - start
     published = [f for f in fits if f.fold.index == REFIT] or fits
     intervals = _intervals(contract, fits, _files(shards, data), folder)
@@ -89,7 +115,7 @@ def train_candidate(contract: Contract, shards: Shards, data: Path, folder: Path
     control = control_contract(contract)
     if control is not None:
         for fold in shards.folds:
-            member = _control(control, shards, fold, data, folder)
+            member = _control(control, desk, fold)
             save_bundle(Bundle([member]), folder / candidate.folder_of(fold) / "control")
     return candidate
 
@@ -150,38 +176,28 @@ def _keep_layers(fits: list[_Fit], folder: Path) -> None:
     (folder / "layers.json").write_text(json.dumps(layers), "utf-8")
 
 
-def _control(control: Contract, shards: Shards, fold: Fold, data: Path, scratch: Path) -> "Member":
+def _control(control: Contract, desk: _Desk, fold: Fold) -> "Member":
     """Return the control's member of a fold. A fault says that it is the control's."""
     try:
-        return _fit(control, shards, fold, data, scratch, None, "the control's ").member
+        return _fit(control, replace(desk, weights=None), fold, "the control's ").member
     except Diverged as fault:
         fault.add("This was the control, not the candidate: evaluation.control: none leaves it out")
         raise
 
 
-def _fit(
-    contract: Contract,
-    shards: Shards,
-    fold: Fold,
-    data: Path,
-    scratch: Path,
-    weights: list[NDArray[Any]] | None,
-    whose: str = "",
-) -> _Fit:
-    """Return the member trained on one division of the rows, and its learning curve.
-
-    `weights` are those to begin with.
-    """
+def _fit(contract: Contract, desk: _Desk, fold: Fold, whose: str = "") -> _Fit:
+    """Return the member trained on one division of the rows, and its learning curve."""
     from tasks.learning.fitting import fit_member
     from tasks.learning.preprocessing import Preprocessing
 
-    place = data / fold.name
+    shards, place = desk.shards, desk.data / fold.name
+    keeper = desk.keeper(fold, "-control" if whose else "")
     fitted = Preprocessing.from_json((place / "preprocessing.json").read_text("utf-8"))
     tell = _teller(contract, shards, fold, whose)
     try:
-        with fed(place, scratch) as (train, validation):
+        with fed(place, desk.scratch, keeper) as (train, validation):
             member, curve = fit_member(
-                contract, fitted, train, validation, tell, backend(), weights
+                contract, fitted, train, validation, tell, backend(), keeper, desk.weights
             )
     except Diverged as fault:
         if len(shards.divisions) > 1:

@@ -9,6 +9,8 @@ from argparse import ArgumentParser
 
 TRAINING = {way: {"parallel": way} for way in ("none", "data", "model")}
 TRAINING["forget"] = {"rematerialize": True}
+TRAINING["parted"] = {"accumulate": 4}
+TRAINING["both"] = {"accumulate": 2, "parallel": "data"}
 
 
 def two_devices() -> None:

@@ -16,8 +16,18 @@ from tasks.learning.fitting import fit_network
 from tests.builders import plain_layout, small_contract
 from tests.test_training_options import TRAIN, VALIDATION
 
-WAYS = {"tensorflow": ("none", "data"), "jax": ("none", "data", "model", "forget")}
-SPREAD = {"none": [1, 16], "data": [2, 16], "model": [2, 8], "forget": [1, 16]}
+WAYS = {
+    "tensorflow": ("none", "data", "both"),
+    "jax": ("none", "data", "model", "forget", "parted"),
+}
+SPREAD = {
+    "none": [1, 16],
+    "data": [2, 16],
+    "model": [2, 8],
+    "parted": [1, 16],
+    "both": [2, 16],
+    "forget": [1, 16],
+}
 """On how many devices the first kernel lies, and how many of its 16 columns on the first."""
 
 

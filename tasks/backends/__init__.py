@@ -45,9 +45,12 @@ class Backend(Protocol):
         """Return rows as they lie on the device."""
         ...
 
-    def stepping(self, trainee: "Trainee", batch_size: int, inputs: int) -> "Stepping":
+    def stepping(
+        self, trainee: "Trainee", batch_size: int, inputs: int, parts: int = 1
+    ) -> "Stepping":
         """Return what takes a Keras model's training steps through resident rows, of which so
-        many columns are inputs, in the order of positions, as one compiled call."""
+        many columns are inputs, in the order of positions, as one compiled call. The gradients of
+        a batch come from so many parts of it."""
         ...
 
     def testing(self, trainee: "Trainee", batch_size: int, inputs: int) -> "Stepping":

@@ -9,6 +9,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
+from tasks.learning.accumulation import mean_gradients, part_size
 from tasks.learning.epochs import Losses, Stepping
 from tasks.learning.errors import MissingPart
 from tasks.learning.feeding import Matrix, Order
@@ -85,13 +86,17 @@ def _layout(*axes: str) -> Any:
     return jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec(*axes))
 
 
-def stepping(trainee: Trainee, batch_size: int, inputs: int) -> Stepping:
+def stepping(trainee: Trainee, batch_size: int, inputs: int, parts: int = 1) -> Stepping:
     """Return what takes a Keras model's training steps through resident rows, of which so
-    many columns are inputs, in the order of positions, as one compiled call."""
+    many columns are inputs, in the order of positions, as one compiled call. The gradients of a
+    batch come from so many parts of it."""
 
     @jax.jit  # type: ignore[untyped-decorator]
     def run(state: Any, rows: Any, order: Any) -> Any:
         def step(state: Any, chosen: Any) -> Any:
+            if parts > 1:
+                size = part_size(batch_size, parts)
+                return _accumulated(trainee, state, rows, chosen, inputs, size), None
             return trainee.train_step(state, _taken(rows, chosen, inputs))[1], None
 
         return _batches(step, state, order, batch_size)
@@ -106,6 +111,34 @@ def stepping(trainee: Trainee, batch_size: int, inputs: int) -> Stepping:
         return trainee.measured(lambda: _assign(groups, run(_values(groups), rows, order)))
 
     return call
+
+
+def _accumulated(
+    trainee: Trainee, state: Any, rows: Any, chosen: Any, inputs: int, size: int
+) -> Any:
+    """Return the state after one step by the mean gradients of parts of a batch."""
+    trained, others, slots, metrics = state
+    own = next(i for i, v in enumerate(trainee.non_trainable_variables) if v is trainee.steps)
+    losses = jax.value_and_grad(trainee.compute_loss_and_updates, has_aux=True)
+    begun = others[own]
+
+    def slopes(state: Any, part: Any) -> tuple[Any, list[Any]]:
+        others, metrics = list(state[0]), state[1]
+        others[own] = begun  # Parts are one step.
+        x, y, weight = _taken(rows, part, inputs)
+        (_, (loss, _, others, metrics)), found = losses(
+            trained, others, metrics, x, y, weight, training=True, optimizer_variables=slots
+        )
+        mapping = list(zip(trainee.metrics_variables, metrics, strict=True))
+        with keras.StatelessScope(state_mapping=mapping) as scope:
+            trainee.tell_loss(loss, len(part))
+        metrics = [scope.get_current_value(v) for v in trainee.metrics_variables]
+        return (list(others), metrics), found
+
+    start = [jax.numpy.zeros_like(v) for v in trained]
+    (others, metrics), found = mean_gradients(slopes, (others, metrics), chosen, size, start)
+    trained, slots = trainee.optimizer.stateless_apply(slots, found, trained)
+    return trained, others, slots, metrics
 
 
 def testing(trainee: Trainee, batch_size: int, inputs: int) -> Stepping:

@@ -14,16 +14,11 @@ from tasks.learning.feeding import Order
 from tasks.learning.trainee import Trainee
 
 
-def mirrored(
-    step: Callable[[Any], Any],
-    taken: Callable[[Any, Any], Any],
-    trainee: Trainee,
-    batch_size: int,
-) -> Stepping:
+def mirrored(step: Callable[[Any, Any], None], trainee: Trainee, batch_size: int) -> Stepping:
     """Return what takes steps through rows that lie on each device, as a compiled call.
 
-    `taken` returns what a step takes of rows and positions. Steps and tests are to be made in the
-    scope of a strategy; `batch_size` is that of all devices together.
+    A step takes the rows and the positions of those that it is for. To be called in the scope of a
+    strategy; `batch_size` is that of all devices together.
     """
     strategy = tf.distribute.get_strategy()
     devices = strategy.num_replicas_in_sync
@@ -34,7 +29,7 @@ def mirrored(
         if size % devices == 0:
             part, context = size // devices, tf.distribute.get_replica_context()
             batch = tf.slice(batch, [context.replica_id_in_sync_group * part], [part])
-        step(taken(rows, batch))
+        step(rows, batch)
 
     @tf.function  # type: ignore[untyped-decorator]
     def run(rows: Any, batches: Any) -> None:

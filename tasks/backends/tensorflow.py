@@ -11,6 +11,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from tasks.backends.mirrored import mirrored
+from tasks.learning.accumulation import mean_gradients, part_size
 from tasks.learning.epochs import Losses, Stepping
 from tasks.learning.errors import MissingPart
 from tasks.learning.feeding import Matrix, Order
@@ -90,26 +91,57 @@ def resident(matrix: Matrix) -> Any:
     return tf.convert_to_tensor(matrix)
 
 
-def stepping(trainee: Trainee, batch_size: int, inputs: int) -> Stepping:
+def stepping(trainee: Trainee, batch_size: int, inputs: int, parts: int = 1) -> Stepping:
     """Return what takes a Keras model's training steps through resident rows, of which so
-    many columns are inputs, in the order of positions, as one compiled call."""
-    return _measured(trainee.train_step, trainee, batch_size, inputs)
+    many columns are inputs, in the order of positions, as one compiled call. The gradients of a
+    batch come from so many parts of it."""
+
+    def step(rows: Any, chosen: Any) -> None:
+        if parts == 1:
+            trainee.train_step(_taken(rows, chosen, inputs))
+        else:
+            _accumulated(trainee, rows, chosen, inputs, part_size(chosen.shape[0], parts))
+
+    return _measured(step, trainee, batch_size)
+
+
+def _accumulated(trainee: Trainee, rows: Any, chosen: Any, inputs: int, size: int) -> None:
+    """Take one step by the mean gradients of parts of a batch."""
+    trained = trainee.trainable_weights
+    begun = trainee.steps + 0
+
+    def slopes(state: Any, part: Any) -> tuple[Any, list[Any]]:
+        trainee.steps.assign(begun)  # Parts are one step.
+        x, y, weight = _taken(rows, part, inputs)
+        with tf.GradientTape() as tape:
+            output = trainee(x, training=True)
+            loss = trainee.compute_loss(x, y, output, weight, training=True)
+            scaled = trainee.optimizer.scale_loss(loss)
+        trainee.tell_loss(loss, part.shape[0])
+        found = tape.gradient(scaled, trained, unconnected_gradients="zero")
+        return state, [tf.convert_to_tensor(g) for g in found]
+
+    start = [tf.zeros(v.shape, v.dtype) for v in trained]
+    _, found = mean_gradients(slopes, (), chosen, size, start)
+    trainee.optimizer.apply_gradients(zip(found, trained, strict=True))
 
 
 def testing(trainee: Trainee, batch_size: int, inputs: int) -> Stepping:
     """Return what returns the validation losses of resident rows, as one compiled call."""
-    return _measured(trainee.test_step, trainee, batch_size, inputs)
+
+    def step(rows: Any, chosen: Any) -> None:
+        trainee.test_step(_taken(rows, chosen, inputs))
+
+    return _measured(step, trainee, batch_size)
 
 
-def _measured(
-    step: Callable[[Any], Any], trainee: Trainee, batch_size: int, inputs: int
-) -> Stepping:
+def _measured(step: Callable[[Any, Any], None], trainee: Trainee, batch_size: int) -> Stepping:
     """Return what compiles the steps of an order, and returns what the trainee measured."""
     if tf.distribute.has_strategy():
-        return mirrored(step, lambda rows, part: _taken(rows, part, inputs), trainee, batch_size)
+        return mirrored(step, trainee, batch_size)
 
     def run(rows: Any, order: Any) -> None:
-        _batches(lambda part: step(_taken(rows, part, inputs)), order, batch_size)
+        _batches(lambda chosen: step(rows, chosen), order, batch_size)
 
     compiled = _compiled(run, trainee)
 

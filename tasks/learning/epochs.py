@@ -1,8 +1,9 @@
 """The loop over epochs: rows in, trained weights and losses per epoch out.
 
 What a backend compiles steps through an epoch in one call, over rows that stay on the device, or in
-one call a block. The order of an epoch is a function of the seed and the epoch's number alone.
-Keras' callbacks are called as Keras calls them; one that asks for batches, every GRAIN steps.
+one call a block; a call of more than WORK is cut, so that checkpoints can be written between. The
+order of an epoch is a function of the seed and the epoch's number alone. Keras' callbacks are
+called as Keras calls them; one that asks for batches, every GRAIN steps.
 """
 
 import logging
@@ -15,6 +16,9 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
+from tasks.learning.accumulation import out_of_memory, part_size
+from tasks.learning.course import Course, Keeper
+from tasks.learning.errors import Diverged
 from tasks.learning.feeding import Matrix, Order, Rows
 from tasks.learning.shards import Arrays, of_matrix
 from tasks.learning.trainee import Trainee
@@ -23,6 +27,9 @@ log = logging.getLogger("polycast")
 
 GRAIN = 32
 """Steps of one call where a callback asks for batches."""
+WORK = 3e12
+"""Floating-point operations of one call at most: a minute or so of a few cores. It does not depend
+on the time that passes, so that a run is cut in the same places whenever it is killed."""
 BATCH_HOOKS = ("on_train_batch_begin", "on_train_batch_end", "on_batch_begin", "on_batch_end")
 
 Losses = dict[str, float]
@@ -47,9 +54,9 @@ class Compiler(Protocol):
         """Return rows as they lie on the device."""
         ...
 
-    def stepping(self, trainee: Trainee, batch_size: int, inputs: int) -> Stepping:
+    def stepping(self, trainee: Trainee, batch_size: int, inputs: int, parts: int = 1) -> Stepping:
         """Return what takes training steps through resident rows, of which so many columns are
-        inputs, in one compiled call."""
+        inputs, in one compiled call; the gradients of a batch come from so many parts of it."""
         ...
 
     def testing(self, trainee: Trainee, batch_size: int, inputs: int) -> Stepping:
@@ -59,11 +66,16 @@ class Compiler(Protocol):
 
 @dataclass(frozen=True)
 class Budget:
-    """How long to train, in batches of how many rows, and the seed of the order of rows."""
+    """How long to train, in batches of how many rows, and the seed of the order of rows.
+
+    `parts`: how many parts of a batch its gradients come from, one after another, where memory
+    holds no whole batch (`tasks.learning.accumulation`).
+    """
 
     epochs: int
     batch_size: int
     seed: int
+    parts: int = 1
 
 
 def run_epochs(
@@ -73,10 +85,12 @@ def run_epochs(
     budget: Budget,
     callbacks: Sequence[keras.callbacks.Callback],
     compiler: Compiler | None,
+    keeper: Keeper | None = None,
 ) -> dict[str, list[float]]:
     """Train a compiled Keras model; return what its callbacks were told of each epoch.
 
-    Without a compiler, and where the trainee is not to be compiled, steps are taken one by one.
+    With a keeper, go on from its last checkpoint, and write others. Without a compiler, and where
+    the trainee is not to be compiled, steps are taken one by one.
     """
     _build(trainee, train.some)
     steps = -(-train.count // budget.batch_size)
@@ -85,19 +99,29 @@ def run_epochs(
         verbose=0,
     )  # fmt: skip
     grain = GRAIN if any(map(_asks_for_batches, callbacks)) else steps
-    work = _Work(trainee, _machine(trainee, compiler), budget, told, grain, train.some)
+    grain = min(grain, _steps_of_a_call(trainee, budget.batch_size))
+    machine = _machine(trainee, compiler)
+    work = _Work(trainee, machine, budget, told, grain, train.some)
+    course = Course(trainee, told.callbacks, keeper, _way(train), budget.parts)
     trainee.stop_training = False
     told.on_train_begin()
-    logs: Losses = {}
-    for epoch in range(budget.epochs):
-        told.on_epoch_begin(epoch)
-        logs = _mean(work.train(train, epoch))
-        logs |= {f"val_{name}": value for name, value in work.test(validation).items()}
-        told.on_epoch_end(epoch, logs)
-        if trainee.stop_training:
-            break
+    course.begin()
+    work.compile(course.parts)
+    while course.epoch < budget.epochs and not trainee.stop_training:
+        try:
+            work.epoch(train, validation, course)
+            continue
+        except Diverged as fault:
+            course.go_back(fault)
+        except Exception as fault:
+            if not out_of_memory(fault) or isinstance(machine, _OneByOne):
+                raise
+            course.halve(fault, budget.batch_size)
+        # Only now: a fault that is being handled holds on to what the failed call held.
+        work.compile(course.parts)
+    course.end()
     trainee.optimizer.finalize_variable_values(trainee.trainable_variables)
-    told.on_train_end(logs)
+    told.on_train_end(course.logs)
     history: dict[str, list[float]] = trainee.history.history
     return history
 
@@ -107,6 +131,17 @@ def _build(trainee: Trainee, some: Arrays) -> None:
     x, y, weight = _tensors(some.matrix[:2], some.inputs.shape[1])
     trainee.compute_loss(x, y, trainee(x, training=False), weight, training=False)
     trainee.optimizer.build(trainee.trainable_variables)
+
+
+def _steps_of_a_call(trainee: Trainee, batch_size: int) -> int:
+    each = 6 * max(1, trainee.count_params()) * batch_size
+    return max(1, int(WORK // each))
+
+
+def _way(rows: Rows) -> str:
+    """Say how rows come, which their order depends on."""
+    most = getattr(rows, "most", None)
+    return f"{rows.count} rows" + (f", about {most} at once" if most else "")
 
 
 def _machine(trainee: Trainee, compiler: Compiler | None) -> "Compiler | _OneByOne":
@@ -132,20 +167,38 @@ class _Work:
         some: Arrays,
     ) -> None:
         self.trainee, self.budget, self.told, self.grain = trainee, budget, told, grain
+        self.machine, self.inputs = machine, some.inputs.shape[1]
         self.place = machine.resident
-        self.step = machine.stepping(trainee, budget.batch_size, some.inputs.shape[1])
-        self.tested = machine.testing(trainee, budget.batch_size, some.inputs.shape[1])
 
-    def train(self, rows: Rows, epoch: int) -> Iterator[tuple[int, Losses]]:
-        """Take an epoch's steps; yield the rows and losses of each call."""
-        size, begun = self.budget.batch_size, 0
-        for block, order in rows.blocks(self.place, size, (self.budget.seed, epoch)):
+    def compile(self, parts: int) -> None:
+        """Make the steps and tests anew, for batches in so many parts."""
+        size = self.budget.batch_size
+        self.step = self.machine.stepping(self.trainee, size, self.inputs, parts)
+        self.tested = self.machine.testing(self.trainee, part_size(size, parts), self.inputs)
+
+    def epoch(self, train: Rows, validation: Rows, course: Course) -> None:
+        """Take the epoch at which training stands, or what is left of it."""
+        if not course.within_epoch:
+            self.told.on_epoch_begin(course.epoch)
+        self.train(train, course)
+        logs = _mean(course.done)
+        logs |= {f"val_{name}": value for name, value in self.test(validation).items()}
+        self.told.on_epoch_end(course.epoch, logs)
+        course.epoch_done(logs)
+
+    def train(self, rows: Rows, course: Course) -> None:
+        """Take an epoch's steps but for those that are taken already."""
+        size, begun, taken = self.budget.batch_size, 0, course.step
+        for block, order in rows.blocks(self.place, size, (self.budget.seed, course.epoch)):
             for chosen in _cut(order, self.grain * size):
-                self.told.on_train_batch_begin(begun)
+                steps = -(-len(chosen) // size)
+                begun += steps
+                if begun <= taken:
+                    continue
+                self.told.on_train_batch_begin(begun - steps)
                 losses = self.step(block, chosen)
-                begun += -(-len(chosen) // size)
                 self.told.on_train_batch_end(begun - 1, losses)
-                yield len(chosen), losses
+                course.call_done(steps, len(chosen), losses)
                 if self.trainee.stop_training:
                     return
 
@@ -181,7 +234,9 @@ class _OneByOne:
     def resident(self, matrix: Matrix) -> Matrix:
         return matrix
 
-    def stepping(self, trainee: Trainee, batch_size: int, inputs: int) -> Stepping:
+    def stepping(self, trainee: Trainee, batch_size: int, inputs: int, parts: int = 1) -> Stepping:
+        if parts > 1:
+            raise ValueError("a batch in parts needs a backend that compiles its steps")
         return _by_batch(trainee.train_on_batch, batch_size, inputs)
 
     def testing(self, trainee: Trainee, batch_size: int, inputs: int) -> Stepping:

@@ -4,22 +4,32 @@ from typing import Any
 
 
 class Diverged(Exception):
-    """A loss that is no number any more.
+    """A loss that is no number any more, or that has risen beyond all measure.
 
-    `network` is the network as it last was good, at the end of `good_epoch`; None where it never
-    was. `member` is the same with its preprocessing, where it was fitted from that.
+    `fault`: the step and the part whose loss is no number; `risen`: the train loss of this epoch
+    and of the first. `network` is the network as it last was good, at the end of `good_epoch`; None
+    where it never was. `member` is the same with its preprocessing, where it was fitted from that.
     """
 
     def __init__(
-        self, epoch: int, fault: tuple[int, str] | None, network: Any = None, good_epoch: int = 0
+        self,
+        epoch: int,
+        fault: tuple[int, str] | None,
+        network: Any = None,
+        good_epoch: int = 0,
+        risen: tuple[float, float] | None = None,
     ) -> None:
+        self.fault = fault
         self.network = network
         self.good_epoch = good_epoch
         self.member: Any = None
         where = f"at step {fault[0]}, in epoch {epoch}" if fault else f"in epoch {epoch}"
         what = f"the loss of {fault[1]}" if fault else "the validation loss"
+        came = f"{what} is no number {where}"
+        if risen is not None:
+            came = f"the train loss rose to {risen[0]:.3g} {where}, from {risen[1]:.3g} in epoch 1"
         super().__init__(
-            f"{what} is no number {where}: try a smaller recipe.learning_rate or "
+            f"{came}: try a smaller recipe.learning_rate or "
             "recipe.clip_norm: 1, or look for extreme values"
         )
 

@@ -3,22 +3,21 @@
 `fit` takes raw rows; `fit_network` takes arrays that are scaled already.
 """
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
-from itertools import zip_longest
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import keras
 import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 
 from tasks.learning.averaging import averaging, first_epoch
+from tasks.learning.beginning import Weights, begin
 from tasks.learning.bundle import Bundle, Member
+from tasks.learning.course import Keeper
 from tasks.learning.epochs import Budget, Compiler, run_epochs
-from tasks.learning.errors import Diverged, MissingPart, Unsuitable
+from tasks.learning.errors import Diverged
 from tasks.learning.feeding import Held, Rows
 from tasks.learning.fit_preprocessing import fit_preprocessing
 from tasks.learning.layout import Layout, lay_out
@@ -27,17 +26,13 @@ from tasks.learning.networks import architecture
 from tasks.learning.optimizers import optimizer
 from tasks.learning.precision import FULL, computing_in
 from tasks.learning.preprocessing import Preprocessing
+from tasks.learning.recovery import OnEpoch, Watch
 from tasks.learning.shards import Arrays, to_arrays
+from tasks.learning.spreading import saving_memory, spread
 from tasks.learning.target_weights import GradNorm, part_weights, shared_kernel
-from tasks.learning.trainee import Trainee
 
 if TYPE_CHECKING:
     from data_contracts.contract import Contract
-
-Weights = Sequence[NDArray[Any]] | None
-"""A network's weights in its own order; None for new ones."""
-OnEpoch = Callable[[int, float, float], None]
-"""Called after each epoch with its number from 1, the train loss and the validation loss."""
 
 
 @dataclass(frozen=True)
@@ -85,12 +80,14 @@ def fit_member(
     validation: Arrays | Rows,
     on_epoch: OnEpoch | None = None,
     compiler: Compiler | None = None,
+    keeper: Keeper | None = None,
     start: Weights = None,
 ) -> tuple[Member, Curve]:
     """Return a trained member, with its best epoch's weights, and its learning curve.
 
-    `start` are the weights to begin with; None for new ones. Raises Diverged, with the member as
-    it last was good, when a loss is no number, and Unsuitable where `start` is of another shape.
+    With a keeper of checkpoints, a run that was killed goes on from its last one; `start` are the
+    weights to begin with. Raises Diverged, with the member as it last was good, when a loss is no
+    number or has risen beyond all measure, and Unsuitable where `start` is of another shape.
     """
     train, validation = _rows(train), _rows(validation)
     layout = lay_out(contract, preprocessing, train.some, train.count)
@@ -104,7 +101,7 @@ def fit_member(
 
     try:
         network, curve = fit_network(
-            contract, layout, train, validation, on_epoch, compiler, start=start
+            contract, layout, train, validation, on_epoch, compiler, (), keeper, start
         )
     except Diverged as fault:
         if fault.network is not None:
@@ -123,6 +120,7 @@ def fit_network(
     on_epoch: OnEpoch | None = None,
     compiler: Compiler | None = None,
     callbacks: Sequence[keras.callbacks.Callback] = (),
+    keeper: Keeper | None = None,
     start: Weights = None,
 ) -> tuple[keras.Model, Curve]:
     """Return the trained network with its best epoch's weights, and its learning curve.
@@ -133,9 +131,11 @@ def fit_network(
     training, fed = contract.training, (_rows(train), _rows(validation))
     plain = training.precision == FULL and training.parallel == "none"
     keep = _as_it_is if plain and not training.rematerialize else partial(_plain, contract, layout)
-    with computing_in(training.precision), _spread(contract, compiler), _saving_memory(contract):
+    with computing_in(training.precision), spread(contract, compiler), saving_memory(contract):
         try:
-            network, curve = _train(contract, layout, *fed, on_epoch, compiler, callbacks, start)
+            network, curve = _train(
+                contract, layout, *fed, on_epoch, compiler, callbacks, keeper, start
+            )
         except Diverged as fault:
             fault.network = keep(fault.network) if fault.network else None
             raise
@@ -163,6 +163,7 @@ def _train(
     on_epoch: OnEpoch | None,
     compiler: Compiler | None,
     callbacks: Sequence[keras.callbacks.Callback],
+    keeper: Keeper | None,
     start: Weights,
 ) -> tuple[keras.Model, Curve]:
     """Return the trained network, which computes as it was trained, and its learning curve."""
@@ -170,7 +171,7 @@ def _train(
     keras.utils.set_random_seed(recipe.seed)
     kind = architecture(recipe.architecture)
     network = kind.build(recipe, layout)
-    _begin(network, start)
+    begin(network, start)
     trainee = kind.trainee(network, recipe, layout)
     weighing = getattr(recipe, "target_weights", "fixed")
     parts = len(trainee.objective.names)
@@ -183,7 +184,7 @@ def _train(
         restore_best_weights=True,
         start_from_epoch=first_epoch(recipe),
     )
-    own = [*averaging(recipe), stop, _Watch(on_epoch, stop)]
+    own = [*averaging(recipe), stop, Watch(on_epoch, stop)]
     if recipe.schedule == "plateau":
         patience = max(1, recipe.patience // 2)
         own.append(keras.callbacks.ReduceLROnPlateau(factor=0.5, patience=patience))
@@ -192,100 +193,11 @@ def _train(
             raise ValueError("target_weights: gradnorm needs the backend's gradients")
         kernel = shared_kernel(trainee.network)
         own.append(GradNorm(train.some, kernel, compiler.gradients, recipe.seed))
-    budget = Budget(recipe.epochs, recipe.batch_size, recipe.seed)
-    history = run_epochs(trainee, train, validation, budget, [*own, *callbacks], compiler)
+    parts = contract.training.accumulate
+    budget = Budget(recipe.epochs, recipe.batch_size, recipe.seed, parts)
+    history = run_epochs(trainee, train, validation, budget, [*own, *callbacks], compiler, keeper)
     return trainee.network, Curve(history["loss"], history["val_loss"], first_epoch(recipe))
-
-
-def _begin(network: keras.Model, start: Weights) -> None:
-    """Give a network the weights to begin with. Raises Unsuitable where a shape differs."""
-    if start is None:
-        return
-    have = [tuple(weight.shape) for weight in start]
-    want = [tuple(weight.shape) for weight in network.weights]
-    pairs = list(zip_longest(have, want))
-    at = next((i for i, (one, other) in enumerate(pairs) if one != other), None)
-    if at is not None:
-        path = network.weights[at].path if at < len(want) else "none"
-        came, expected = pairs[at]
-        raise Unsuitable(
-            f"training.start: expected weights of the shape of this contract's network; {path} is "
-            f"{expected}, came {came}: features, targets or recipe have changed since. Set "
-            "training.start to scratch"
-        )
-    network.set_weights(start)
-
-
-@contextmanager
-def _spread(contract: "Contract", compiler: Compiler | None) -> Iterator[None]:
-    """Let what is built meanwhile be trained as `training.parallel` says.
-
-    Raises MissingPart where that cannot be done with this backend, recipe or batch.
-    """
-    parallel, recipe = contract.training.parallel, contract.recipe
-    if parallel == "none":
-        yield
-        return
-    if compiler is None:
-        raise ValueError(f"training.parallel: {parallel} needs the backend's devices")
-    if getattr(recipe, "target_weights", "fixed") == "gradnorm":
-        raise MissingPart(
-            f"training.parallel is {parallel}, where recipe.target_weights: gradnorm cannot have "
-            "each target's gradients: set one of them otherwise"
-        )
-    with compiler.spread(parallel) as devices:
-        if parallel == "data" and recipe.batch_size % devices:
-            raise MissingPart(
-                f"training.parallel is data, but recipe.batch_size, {recipe.batch_size}, cannot be "
-                f"divided evenly between {devices} devices: set it to a multiple of {devices}"
-            )
-        yield
-
-
-def _saving_memory(contract: "Contract") -> AbstractContextManager[Any]:
-    """Let layers built meanwhile forget what they answer, where the contract asks for it.
-
-    Raises MissingPart where the backend cannot. Keras' way of TensorFlow takes no `training`.
-    """
-    if not contract.training.rematerialize:
-        return nullcontext()
-    if keras.config.backend() != "jax":
-        raise MissingPart(
-            f"training.rematerialize cannot be had with {keras.config.backend()}: set "
-            "KERAS_BACKEND=jax and install the extra `jax`, or leave it out"
-        )
-    scope: AbstractContextManager[Any] = keras.RematScope(mode="full")
-    return scope
 
 
 def _rows(rows: Arrays | Rows) -> Rows:
     return Held(rows) if isinstance(rows, Arrays) else rows
-
-
-class _Watch(keras.callbacks.Callback):
-    """Tells of each epoch, and stops a run whose loss is no number."""
-
-    def __init__(self, on_epoch: OnEpoch | None, stop: Any) -> None:
-        super().__init__()
-        self.on_epoch = on_epoch
-        self.stop = stop
-
-    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        losses = logs or {}
-        loss, validation = float(losses["loss"]), float(losses["val_loss"])
-        trainee: Trainee = self.model
-        fault = trainee.fault()
-        if fault is not None or not np.isfinite(loss + validation):
-            network = self._last_good(trainee)
-            raise Diverged(epoch + 1, fault, network, self.stop.best_epoch + 1)
-        if self.on_epoch:
-            self.on_epoch(epoch + 1, loss, validation)
-
-    def _last_good(self, trainee: Trainee) -> keras.Model | None:
-        """Return the network with its best epoch's weights, None where no epoch was good."""
-        best = self.stop.best_weights
-        # Keras keeps the first epoch's weights whatever its loss.
-        if best is None or not np.isfinite(self.stop.best):
-            return None
-        trainee.set_weights(best)
-        return trainee.network

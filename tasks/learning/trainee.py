@@ -112,6 +112,10 @@ class Trainee(keras.Model):
         first = ops.logical_and(ops.any(broken), ops.equal(self.first_fault[0], FINE))
         self.first_fault.assign(ops.where(first, here, ops.convert_to_tensor(self.first_fault)))
 
+    def tell_loss(self, loss: Any, rows: int) -> None:
+        """Take the mean loss of so many rows into what is measured."""
+        self._loss_tracker.update_state(loss / self.share, sample_weight=rows)
+
     def measured(self, run: Callable[[], None]) -> dict[str, float]:
         """Return the mean losses of the steps or tests that `run` takes."""
         self.reset_metrics()
