@@ -46,6 +46,8 @@ class Trainee(keras.Model):
         self.steps = self._own(0, "int32", "steps")
         self.first_fault = self._own([FINE, FINE], "int32", "first_fault")
         self.log_variance: Any = None
+        self.untrained: float | None = None
+        """The validation loss before training, where it is known and a number."""
 
     def weigh(self, fixed: Any, start: Any, learned: bool = False) -> None:
         """Weigh the objective's parts against each other: steps by `start`, validation by
