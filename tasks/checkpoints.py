@@ -36,36 +36,29 @@ class Checkpoints:
         self._written = time.monotonic()
         self._wait = SECONDS
 
-    def last(self) -> Iterator[tuple[str, Any]]:
-        """Yield names and contents of whole checkpoints, the last first. Others are put away."""
-        from tasks.learning.checkpoint import Unusable, from_bytes
-
+    def last(self) -> Iterator[tuple[str, bytes]]:
+        """Yield names and contents of checkpoints, the last first."""
         for path in reversed(self._all()):
             content = root_storage().read(path)
-            try:
-                if content is not None:
-                    yield path, from_bytes(content)
-            except Unusable as fault:
-                self.refuse(path, str(fault))
+            if content is not None:
+                yield path, content
 
     def refuse(self, name: str, why: str) -> None:
         """Remove a checkpoint that cannot be used, and say so."""
         where = f"{root_storage().root}/{name}"
-        log.warning("the checkpoint %s is refused: %s. The one before it is used", where, why)
+        log.warning("the checkpoint %s is refused: %s", where, why)
         root_storage().drop(name)
 
     def due(self) -> bool:
         """Say whether it is time for another one."""
         return time.monotonic() - self._written >= self._wait
 
-    def write(self, position: "Position", tree: Any) -> None:
+    def write(self, position: "Position", content: bytes) -> None:
         """Write a checkpoint whole, then remove all but the last two."""
-        from tasks.learning.checkpoint import to_bytes
-
         start = time.monotonic()
         tries, epoch, step = position
         name = f"{tries}-{epoch:06d}-{step:010d}{SUFFIX}"
-        root_storage().put(f"{self.place}/{name}", to_bytes(tree))
+        root_storage().put(f"{self.place}/{name}", content)
         for path in self._all()[:-KEPT]:
             root_storage().drop(path)
         self._written = time.monotonic()

@@ -3,6 +3,8 @@
 import json
 import multiprocessing
 import os
+import sys
+from contextlib import suppress
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
@@ -45,8 +47,11 @@ def begin(case: str, folder: Path, epochs: int = 30) -> BaseProcess:
     return process
 
 
-def train(case: str, folder: Path, epochs: int) -> None:
-    """Train as a case says, with a checkpoint after every call of a few steps."""
+def train(case: str, folder: Path, epochs: int, filled: bool = False) -> None:
+    """Train as a case says, with a checkpoint after every call of a few steps.
+
+    `filled`: the disk is full from the fourth epoch on, the first time.
+    """
     os.environ["POLYCAST_HOME"] = str(folder / "home")
     import logging
 
@@ -62,8 +67,11 @@ def train(case: str, folder: Path, epochs: int) -> None:
     class Begun(keras.callbacks.Callback):  # type: ignore[misc]
         def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
             (folder / "begun").touch()
+            if filled and epoch == 3 and not (folder / "full").exists():
+                fill(folder)
 
-    logging.basicConfig(filename=folder / "log", level=logging.INFO)
+    where: Any = {"stream": sys.stderr} if filled else {"filename": folder / "log"}
+    logging.basicConfig(level=logging.INFO, **where)
     checkpoints.SECONDS = checkpoints.PATIENCE = 0.0
     loop.WORK = 6 * 80 * 5 * 10
     feeding.STRETCH = 10
@@ -86,3 +94,15 @@ def train(case: str, folder: Path, epochs: int) -> None:
 def result(folder: Path) -> Any:
     """Return weights, to the bit, and losses."""
     return json.loads((folder / "result").read_text("utf-8"))
+
+
+def fill(folder: Path) -> None:
+    """Take all room that is left on a folder's disk but a few bytes."""
+    (folder / "full").touch()
+    with (folder / "filler").open("wb", buffering=0) as filler, suppress(OSError):
+        while True:
+            filler.write(bytes(4096))
+
+
+if __name__ == "__main__":
+    train(sys.argv[1], Path(sys.argv[2]), 6, filled=True)

@@ -1,5 +1,9 @@
 """Gradient accumulation: a batch in parts takes the step that the whole batch takes."""
 
+import json
+import os
+import subprocess
+import sys
 from typing import Any
 
 import keras
@@ -7,6 +11,7 @@ import numpy as np
 import pytest
 
 from tasks.backends import backend
+from tasks.learning.accumulation import out_of_memory
 from tasks.learning.epochs import Budget, run_epochs
 from tasks.learning.feeding import Held
 from tests.test_epochs import TRAIN, VALIDATION, Trainee, small_trainee
@@ -41,3 +46,26 @@ def test_a_step_in_parts_says_which_step_broke() -> None:
     wild = type(TRAIN)(rows[:, :3], rows[:, 3:-1], rows[:, -1])
     run_epochs(trainee, Held(wild), Held(VALIDATION), budget, (), backend())
     assert trainee.fault() == (1, "a")
+
+
+def test_a_batch_that_memory_does_not_hold_comes_in_parts() -> None:
+    pytest.importorskip("jax")
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.starving"], env=os.environ | {"KERAS_BACKEND": "jax"},
+        capture_output=True, text=True, check=False, timeout=300,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    limited, free = json.loads(done.stdout)
+    np.testing.assert_allclose(limited, free, rtol=1e-4)
+    assert "memory ran out: training goes back to its start" in done.stderr
+    assert "from 2 parts of at most 100000 rows; a batch stays 200000 rows" in done.stderr
+
+
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="this is TensorFlow's fault")
+def test_memory_that_ran_out_is_known_from_other_faults() -> None:
+    import tensorflow as tf
+
+    with pytest.raises(tf.errors.ResourceExhaustedError) as fault:
+        tf.fill([1 << 45], 1.0)
+    assert out_of_memory(fault.value)
+    assert not out_of_memory(RuntimeError("something else"))

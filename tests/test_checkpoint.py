@@ -1,6 +1,9 @@
 """Checkpoints: what is kept of a run, what is refused, and what a run goes back to."""
 
 import logging
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +23,7 @@ from tasks.storage import root_storage
 from tasks.train import train_candidate
 from tests.builders import plain_layout, small_candidate, small_contract, small_rows
 from tests.test_epochs import TRAIN, VALIDATION
+from tests.test_faults import may_mount
 from tests.test_feeding import shard, whole
 
 
@@ -100,11 +104,11 @@ def test_a_tree_comes_back_from_bytes_as_it_was() -> None:
 def test_two_runs_at_once_leave_the_two_checkpoints_that_are_furthest() -> None:
     ahead, behind = Checkpoints("one"), Checkpoints("one")
     for epoch in (5, 6, 7):
-        ahead.write((0, epoch, 0), {"epoch": epoch})
-        behind.write((0, epoch - 4, 0), {"epoch": epoch - 4})
-    behind.write((1, 2, 0), {"epoch": 2})  # It went back, and is further by that.
+        ahead.write((0, epoch, 0), b"%d" % epoch)
+        behind.write((0, epoch - 4, 0), b"%d" % (epoch - 4))
+    behind.write((1, 2, 0), b"2")  # It went back, and is further by that.
     (Path(root_storage().path) / "checkpoints/one/.draft.checkpoint.ab12").write_bytes(b"half")
-    assert [tree["epoch"] for _, tree in Checkpoints("one").last()] == [2, 7]
+    assert [content for _, content in Checkpoints("one").last()] == [b"2", b"7"]
     forget_checkpoints("one")
     forget_checkpoints("one")
     assert not list(Checkpoints("one").last())
@@ -146,7 +150,7 @@ class Breaks(keras.callbacks.Callback):  # type: ignore[misc]
     ("factor", "said"),
     [
         (np.inf, "the loss of a is no number at step 3, in epoch 3"),
-        (1e6, r"the train loss rose to \S+ in epoch 3, from \S+ in epoch 1"),
+        (1e6, r"the train loss rose to \S+ in epoch 3, from \S+ untrained"),
     ],
 )
 def test_a_run_that_diverges_three_times_stops_with_the_reason(
@@ -218,11 +222,25 @@ def test_a_run_that_goes_on_takes_its_rows_as_before(
 
 
 FILLED = """
-mkdir home
-mount -t tmpfs -o size=600k tmpfs home || exit 9
-"$1" -m tests.filling home; echo "ended with $?"
-head -c 1m /dev/zero > home/filler 2> /dev/null
-"$1" -m tests.filling home; echo "ended with $?"
-rm home/filler
-"$1" -m tests.filling home; echo "ended with $?"
+mount -t tmpfs -o size=900k tmpfs "$0" || exit 9
+"$1" -m tests.surviving adam "$0"; echo "ended with $?"
+find "$0" -name '*.checkpoint*' | wc -l
+rm "$0/filler"
+"$1" -m tests.surviving adam "$0"; echo "ended with $?"
 """
+
+
+@pytest.mark.skipif(
+    "POLYCAST_ALL_PARTS" not in os.environ and not may_mount(),
+    reason="no file system of one's own can be mounted here",
+)
+def test_a_full_disk_is_told_and_the_last_checkpoints_stay(tmp_path: Path) -> None:
+    done = subprocess.run(
+        ["unshare", "-rm", "sh", "-c", FILLED, str(tmp_path), sys.executable],
+        capture_output=True, text=True, check=False, timeout=300,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    first, kept, last = done.stdout.splitlines()
+    assert (first, kept, last) == ("ended with 1", "2", "ended with 0")
+    assert "NoRoom: no room is left on the disk of" in done.stderr
+    assert "goes on from epoch" in done.stderr

@@ -43,11 +43,6 @@ def goes_on(case: str, folder: Path, kills: int, epochs: int, seed: int) -> None
             count += 1
         found, _ = ended(case, place, epochs)
         assert found == wanted
-        print(
-            case,
-            count,
-            [line for line in (place / "log").read_text().splitlines() if "goes on" in line],
-        )
     assert "goes on from epoch" in (place / "log").read_text("utf-8")
 
 

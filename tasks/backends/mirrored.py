@@ -24,6 +24,7 @@ def mirrored(step: Callable[[Any, Any], None], trainee: Trainee, batch_size: int
     devices = strategy.num_replicas_in_sync
     trainee.share = 1.0 / devices
 
+    @tf.autograph.experimental.do_not_convert  # type: ignore[untyped-decorator]
     def own(rows: Any, batch: Any) -> None:
         size = batch.shape[0]
         if size % devices == 0:
@@ -31,7 +32,7 @@ def mirrored(step: Callable[[Any, Any], None], trainee: Trainee, batch_size: int
             batch = tf.slice(batch, [context.replica_id_in_sync_group * part], [part])
         step(rows, batch)
 
-    @tf.function  # type: ignore[untyped-decorator]
+    @tf.function(autograph=False)  # type: ignore[untyped-decorator]
     def run(rows: Any, batches: Any) -> None:
         def body(number: Any) -> Any:
             strategy.run(own, args=(rows, batches[number]))

@@ -122,7 +122,7 @@ def _accumulated(trainee: Trainee, rows: Any, chosen: Any, inputs: int, size: in
         return state, [tf.convert_to_tensor(g) for g in found]
 
     start = [tf.zeros(v.shape, v.dtype) for v in trained]
-    _, found = mean_gradients(slopes, (), chosen, size, start)
+    _, found = mean_gradients(slopes, (), chosen, size, start, tf.distribute.has_strategy())
     trainee.optimizer.apply_gradients(zip(found, trained, strict=True))
 
 

@@ -32,11 +32,12 @@ def out_of_memory(error: BaseException) -> bool:
 
 
 def mean_gradients(
-    slopes: Slopes, state: Any, chosen: Any, size: int, start: list[Any]
+    slopes: Slopes, state: Any, chosen: Any, size: int, start: list[Any], unrolled: bool = False
 ) -> tuple[Any, list[Any]]:
     """Return the state and the mean gradients over the rows at `chosen`, `size` rows at a time.
 
     `start` is zeros, one a gradient. One part's gradients are in memory at once, and their sum.
+    `unrolled` takes the parts without a loop of the backend's.
     """
     rows = int(chosen.shape[0])
     whole, rest = divmod(rows, size)
@@ -50,7 +51,10 @@ def mean_gradients(
         return number + 1, *add(part, state, sums, size / rows)
 
     sums = start
-    if whole:
+    if unrolled:
+        for number in range(whole):
+            _, state, sums = body(number, state, sums)
+    elif whole:
         begin = ops.convert_to_tensor(0, dtype="int32")
         _, state, sums = ops.while_loop(
             lambda number, *_: number < whole, body, (begin, state, sums)

@@ -12,7 +12,7 @@ from typing import Protocol
 import keras
 
 from tasks.learning.accumulation import part_size
-from tasks.learning.checkpoint import Tree, Unusable, put_back, taken
+from tasks.learning.checkpoint import Tree, Unusable, from_bytes, put_back, taken, to_bytes
 from tasks.learning.errors import Diverged
 from tasks.learning.recovery import TRIES, slow_rate, slow_schedule
 from tasks.learning.trainee import Trainee
@@ -26,8 +26,8 @@ Position = tuple[int, int, int]
 class Keeper(Protocol):
     """Where a run's checkpoints lie."""
 
-    def last(self) -> Iterator[tuple[str, Tree]]:
-        """Yield names and contents of whole checkpoints, the last first."""
+    def last(self) -> Iterator[tuple[str, bytes]]:
+        """Yield names and contents of checkpoints, the last first."""
         ...
 
     def refuse(self, name: str, why: str) -> None:
@@ -38,7 +38,7 @@ class Keeper(Protocol):
         """Say whether it is time for another one."""
         ...
 
-    def write(self, position: Position, tree: Tree) -> None:
+    def write(self, position: Position, content: bytes) -> None:
         """Write a checkpoint whole, in place of the last but one."""
         ...
 
@@ -71,11 +71,14 @@ class Course:
         """Go on from the last checkpoint that can be used, or start."""
         self.good = self._now()
         refused = False
-        for name, tree in self.keeper.last() if self.keeper else ():
+        if self.keeper is None:
+            return
+        for name, content in self.keeper.last():
             try:
+                tree = from_bytes(content)
                 self._restore(tree["now"])
             except Unusable as fault:
-                self.keeper.refuse(name, str(fault))  # type: ignore[union-attr]
+                self.keeper.refuse(name, str(fault))
                 refused = True
                 continue
             self.good = tree["good"] or tree["now"]
@@ -158,6 +161,7 @@ class Course:
             "logs": dict(self.logs),
             "tries": self.tries,
             "best": self.best,
+            "untrained": self.trainee.untrained,
             "state": taken(self.trainee, self.callbacks),
         }
 
@@ -170,6 +174,7 @@ class Course:
         self.epoch, self.step, self.parts = tree["epoch"], tree["step"], tree["parts"]
         self.done, self.logs = [(n, dict(found)) for n, found in tree["done"]], dict(tree["logs"])
         self.tries, self.best = tree["tries"], tree["best"]
+        self.trainee.untrained = tree["untrained"]
         slow_schedule(self.trainee.optimizer, self.tries)
 
     def _write(self) -> None:
@@ -177,4 +182,4 @@ class Course:
         at_good = not self.done and self.good["epoch"] == self.epoch
         tree = {"now": now, "good": None if at_good else self.good}
         assert self.keeper is not None
-        self.keeper.write((self.tries, self.epoch, self.step), tree)
+        self.keeper.write((self.tries, self.epoch, self.step), to_bytes(tree))

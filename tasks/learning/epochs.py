@@ -178,6 +178,8 @@ class _Work:
 
     def epoch(self, train: Rows, validation: Rows, course: Course) -> None:
         """Take the epoch at which training stands, or what is left of it."""
+        if not course.within_epoch and not course.epoch:
+            self._look(validation)
         if not course.within_epoch:
             self.told.on_epoch_begin(course.epoch)
         self.train(train, course)
@@ -185,6 +187,12 @@ class _Work:
         logs |= {f"val_{name}": value for name, value in self.test(validation).items()}
         self.told.on_epoch_end(course.epoch, logs)
         course.epoch_done(logs)
+
+    def _look(self, validation: Rows) -> None:
+        """Note the loss before training, which tells whether a later one is beyond measure."""
+        blocks = validation.blocks(self.place, self.budget.batch_size, None)
+        loss = _mean((len(order), self.tested(block, order)) for block, order in blocks)["loss"]
+        self.trainee.untrained = loss if np.isfinite(loss) else None
 
     def train(self, rows: Rows, course: Course) -> None:
         """Take an epoch's steps but for those that are taken already."""

@@ -7,8 +7,9 @@ class Diverged(Exception):
     """A loss that is no number any more, or that has risen beyond all measure.
 
     `fault`: the step and the part whose loss is no number; `risen`: the train loss of this epoch
-    and of the first. `network` is the network as it last was good, at the end of `good_epoch`; None
-    where it never was. `member` is the same with its preprocessing, where it was fitted from that.
+    and the loss before training. `network` is the network as it last was good, at the end of
+    `good_epoch`; None where it never was. `member` is the same with its preprocessing, where
+    it was fitted from that.
     """
 
     def __init__(
@@ -27,7 +28,7 @@ class Diverged(Exception):
         what = f"the loss of {fault[1]}" if fault else "the validation loss"
         came = f"{what} is no number {where}"
         if risen is not None:
-            came = f"the train loss rose to {risen[0]:.3g} {where}, from {risen[1]:.3g} in epoch 1"
+            came = f"the train loss rose to {risen[0]:.3g} {where}, from {risen[1]:.3g} untrained"
         super().__init__(
             f"{came}: try a smaller recipe.learning_rate or "
             "recipe.clip_norm: 1, or look for extreme values"

@@ -1,9 +1,10 @@
 """A run that diverges: how that is seen, and how much slower it goes on.
 
-A run has diverged when a loss is no number, or when an epoch's train loss is beyond the first
-epoch's by more than EXPLODED times the first's size, or times 1 where that is smaller: targets are
-scaled, so that a loss of a network that has learned nothing is about 1. It then goes back to the
-end of its best epoch, or to its start, with a tenth of the learning rate, at most TRIES times.
+A run has diverged when a loss is no number, or when an epoch's train loss is beyond the validation
+loss of the untrained network by more than EXPLODED times that loss, or times 1 where it is smaller:
+targets are scaled, so that a network that has learned nothing has a loss of about 1. It then goes
+back to the end of its best epoch, or to its start, with a tenth of the learning rate, at most TRIES
+times.
 """
 
 from collections.abc import Callable
@@ -30,7 +31,6 @@ class Watch(keras.callbacks.Callback):
         super().__init__()
         self.on_epoch = on_epoch
         self.stop = stop
-        self.first: float | None = None
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Look at the epoch's losses."""
@@ -38,13 +38,12 @@ class Watch(keras.callbacks.Callback):
         loss, validation = float(losses["loss"]), float(losses["val_loss"])
         trainee: Trainee = self.model
         fault = trainee.fault()
-        first = loss if self.first is None else self.first
+        first = loss if trainee.untrained is None else trainee.untrained
         no_number = fault is not None or not np.isfinite(loss + validation)
         if no_number or loss - first > EXPLODED * max(1.0, abs(first)):
             network = self._last_good(trainee)
             risen = None if no_number else (loss, first)
             raise Diverged(epoch + 1, fault, network, self.stop.best_epoch + 1, risen)
-        self.first = first
         if self.on_epoch:
             self.on_epoch(epoch + 1, loss, validation)
 

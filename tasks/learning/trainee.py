@@ -48,6 +48,8 @@ class Trainee(keras.Model):
         self.log_variance: Any = None
         self.share = 1.0
         """The part of a batch's loss that this device answers for, where several add theirs up."""
+        self.untrained: float | None = None
+        """The validation loss before training, where it is known and a number."""
 
     def weigh(self, fixed: Any, start: Any, learned: bool = False) -> None:
         """Weigh the objective's parts against each other: steps by `start`, validation by
