@@ -41,8 +41,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
 
+from data_contracts.reading import read_value
 from data_contracts.recipes import architecture_names
 from tests.benchmarks import quality_models as models
 from tests.benchmarks.harness import show
@@ -67,7 +67,7 @@ def recipe(model: str) -> dict[str, Any]:
     name, _, options = model.partition(":")
     base = models.PLAIN if name == "plain" else {"architecture": name}
     pairs = (pair.partition("=") for pair in _split(options))
-    return base | {key: yaml.safe_load(value) for key, _, value in pairs}
+    return base | {key: read_value(value) for key, _, value in pairs}
 
 
 def _split(names: str) -> list[str]:
