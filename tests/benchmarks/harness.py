@@ -34,12 +34,21 @@ def run(
     parser.add_argument("--quick", action="store_true", help="every figure within two minutes")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures as JSON")
     options = parser.parse_args(words)
-    figures = measure(options.quick)
+    show(measure(options.quick), about, options.json, table)
+
+
+def show(
+    figures: Figures,
+    about: str,
+    file: Path | None = None,
+    table: Callable[[Figures], Table] | None = None,
+) -> None:
+    """Print a table of the figures and the machine, and write both as flat JSON where asked."""
     console = Console(highlight=False, width=None if sys.stdout.isatty() else FILE_WIDTH)
     console.print(table(figures) if table else _plain(figures, about))
     console.print(machine(), style="dim")
-    if options.json:
-        options.json.write_text(json.dumps(figures | {"machine": machine()}, indent=1), "utf-8")
+    if file:
+        file.write_text(json.dumps(figures | {"machine": machine()}, indent=1), "utf-8")
 
 
 def _plain(figures: Figures, about: str) -> Table:

@@ -46,17 +46,23 @@ class DataSet:
 def nyc_weather() -> DataSet:
     """Return three-hour forecasts of New York's weather, the last rows in time as test."""
     contract = load_contract("nyc_weather")
+    own = split_sql(contract, "rows")
+    rows = nyc_weather_rows(
+        contract, f"SELECT rows.*, split FROM rows JOIN ({own}) USING (_row) ORDER BY _row"
+    )
+    label = np.array(rows.column("split").to_pylist())
+    parts = {s: rows.filter(pa.array(label == s)) for s in SPLITS}
+    return DataSet("nyc_weather", contract, **parts)
+
+
+def nyc_weather_rows(contract: Contract, statement: str) -> pa.Table:
+    """Return what SQL says of `rows`, which are those of the shipped contract's query."""
     with tempfile.TemporaryDirectory() as folder:
         take_snapshot(contract, locate(contract), Path(folder))
         file = Path(folder) / "rows.parquet"
         with connect([file]) as database:
             database.sql(f"CREATE VIEW rows AS SELECT * FROM '{file}'")
-            own = split_sql(contract, "rows")
-            joined = f"SELECT rows.*, split FROM rows JOIN ({own}) USING (_row) ORDER BY _row"
-            rows = database.sql(joined).to_arrow_table()
-    label = np.array(rows.column("split").to_pylist())
-    parts = {s: rows.filter(pa.array(label == s)) for s in SPLITS}
-    return DataSet("nyc_weather", contract, **parts)
+            return database.sql(statement).to_arrow_table()
 
 
 def outside_set(name: str) -> DataSet | None:
@@ -65,15 +71,15 @@ def outside_set(name: str) -> DataSet | None:
     if description is None:
         return None
     about = json.loads(description.read_text("utf-8"))
-    rows = _read(description.parent / about["file"])
-    contract = Contract.model_validate(_contract(name, about, rows.column_names))
+    rows = read(description.parent / about["file"])
+    contract = Contract.model_validate(contract_of(name, about, rows.column_names))
     order = np.random.default_rng(0).permutation(len(rows))
     cuts = [int(len(rows) * share) for share in (TRAIN, TRAIN + VALIDATION)]
     parts = {s: rows.take(i) for s, i in zip(SPLITS, np.split(order, cuts), strict=True)}
     return DataSet(name, contract, **parts)
 
 
-def _contract(name: str, about: dict[str, Any], columns: list[str]) -> dict[str, Any]:
+def contract_of(name: str, about: dict[str, Any], columns: list[str]) -> dict[str, Any]:
     """Return the content of an outside set's contract; all of its values have no unit."""
     left_out = {*about["targets"], *about.get("drop", ())}
     inputs = about.get("inputs") or [c for c in columns if c not in left_out]
@@ -90,7 +96,8 @@ def _contract(name: str, about: dict[str, Any], columns: list[str]) -> dict[str,
     }
 
 
-def _read(file: Path) -> pa.Table:
+def read(file: Path) -> pa.Table:
+    """Return the rows of a Parquet or CSV file."""
     return pq.read_table(file) if file.suffix == ".parquet" else pyarrow.csv.read_csv(file)
 
 
