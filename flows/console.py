@@ -7,15 +7,16 @@ terminal, every tenth epoch is a line.
 import logging
 import os
 import sys
+import time
+from collections.abc import Mapping
 from typing import Any
 
 from rich.console import Console
 from rich.progress import (
     BarColumn,
-    MofNCompleteColumn,
     Progress,
     TextColumn,
-    TimeElapsedColumn,
+    TimeRemainingColumn,
 )
 from rich.status import Status
 
@@ -24,6 +25,10 @@ from tasks.storage import local_home
 MARKS = {"finished": "[green]✔[/]", "reused": "[blue]↺[/]", "moved": "[yellow]↻[/]"}
 """What a stage's line begins with. moved: the champion has, so that a candidate is judged again."""
 VARIABLE = "POLYCAST_CONSOLE"
+LOSSES = "POLYCAST_LOSSES"
+"""Set to 1 for the loss of each target beside that of all."""
+INTERVAL = 2.0
+"""Seconds between lines of losses above a bar."""
 
 
 def open_console(draw: bool = True) -> None:
@@ -57,6 +62,8 @@ class Drawing(logging.Handler):
         self.console = console
         self.status: Status | None = None
         self.bar: Progress | None = None
+        self.told = 0.0
+        self.losses = os.environ.get(LOSSES) == "1"
 
     def emit(self, record: logging.LogRecord) -> None:
         """Draw one piece of news."""
@@ -87,19 +94,26 @@ class Drawing(logging.Handler):
         if not self.console.is_terminal:
             if record.epoch == 1 or record.epoch % 10 == 0:
                 self.console.print(f"  train: {record.getMessage()}", markup=False)
+                self._losses(record)
             return
         if self.bar is None:
             self.clear()
             self.bar = _bar(self.console)
-            self.bar.add_task("train", total=record.epochs, which="", loss=0.0, val_loss=0.0)
+            self.bar.add_task("train", total=record.epochs, which="", news="")
             self.bar.start()
-        self.bar.update(
-            self.bar.task_ids[0],
-            completed=record.epoch,
-            which=record.which,
-            loss=record.loss,
-            val_loss=record.val_loss,
+        news = (
+            f"loss {record.loss:.3f}, validation {record.val_loss:.3f}, {record.rate:,.0f} rows/s"
         )
+        self.bar.update(self.bar.task_ids[0], completed=record.epoch, which=record.which, news=news)
+        if time.monotonic() - self.told > INTERVAL:
+            self.told = time.monotonic()
+            self._losses(record)
+
+    def _losses(self, record: Any) -> None:
+        """Draw the loss of each target after an epoch, where that is asked."""
+        if self.losses:
+            line = f"    epoch {record.epoch}: {losses_line(record.losses)}"
+            self.console.print(line, markup=False, style="dim")
 
     def clear(self) -> None:
         """Take away the spinner or the bar."""
@@ -111,13 +125,17 @@ class Drawing(logging.Handler):
             self.bar = None
 
 
+def losses_line(losses: Mapping[str, float]) -> str:
+    """Return the validation loss of each target on a line."""
+    return "  ".join(f"{name} {value:.4f}" for name, value in losses.items())
+
+
 def _bar(console: Console) -> Progress:
     return Progress(
         TextColumn("  train {task.fields[which]}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("epochs  loss {task.fields[loss]:.4f}  validation {task.fields[val_loss]:.4f}"),
-        TimeElapsedColumn(),
+        BarColumn(16),
+        TextColumn("{task.completed}/{task.total} epochs, {task.fields[news]}, ≤"),
+        TimeRemainingColumn(compact=True),
         console=console,
         transient=True,
     )

@@ -5,6 +5,7 @@ import time
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
+from flows.console import losses_line
 from tasks.orchestration import artifact_key, markdown
 from tasks.passing import passes
 from tasks.records import Candidate
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
 
 INTERVAL = 2.0
 """Seconds between updates: each is a call to the server."""
+MOST = 12
+"""How many targets' losses are shown."""
 
 
 class Progress(logging.Handler):
@@ -24,6 +27,7 @@ class Progress(logging.Handler):
         self.dataset = dataset
         self.artifact: UUID | None = None
         self.last = 0.0
+        self.begun = time.monotonic()
 
     def __enter__(self) -> None:
         logging.getLogger("polycast").addHandler(self)
@@ -45,7 +49,12 @@ class Progress(logging.Handler):
             return
         self.last = time.monotonic()
         part, parts = getattr(record, "part", 0), getattr(record, "parts", 1)
-        self._show(100 * (part + epoch / epochs) / parts, record.getMessage())
+        done = (part + epoch / epochs) / parts
+        left = (1 / done - 1) * (time.monotonic() - self.begun)
+        words = [record.getMessage(), f"at most {left:,.0f} s more"]
+        losses = getattr(record, "losses", {})
+        words += [losses_line(dict(list(losses.items())[:MOST]))] if losses else []
+        self._show(100 * done, "; ".join(words))
 
     def _show(self, percent: float, text: str) -> None:
         """Show how far training is. A server that is away for a while misses it: nothing more."""

@@ -167,6 +167,14 @@ def retrain_fleet(where: list[str], wish: Wish, parallel: int, gpus: float, remo
     return gravest(done)
 
 
+def show_losses(asked: bool) -> None:
+    """Have this process, and those that it starts, show each target's loss where that is asked."""
+    from flows.console import LOSSES
+
+    if asked:
+        os.environ[LOSSES] = "1"
+
+
 def _run(dataset: str, wish: Wish, name: str) -> "Run":
     from flows.server import prefect_server
 

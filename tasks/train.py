@@ -15,7 +15,7 @@ import json
 import logging
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -226,21 +226,26 @@ def keep_last_good(contract: Contract, fault: Diverged) -> Diverged:
 
 def _teller(contract: Contract, shards: Shards, fold: Fold, whose: str) -> Any:
     """Return what tells of each epoch on the log, for whoever draws a bar."""
-    epochs, parts = contract.recipe.epochs, len(shards.divisions)
+    epochs, parts, rows = contract.recipe.epochs, len(shards.divisions), fold.rows["train"]
     part = parts - 1 if fold.index == REFIT else fold.index
     which = f"{whose}{_words(shards, fold)}: " if parts > 1 else whose
+    before = time.monotonic()
 
-    def tell(epoch: int, loss: float, val_loss: float) -> None:
+    def tell(epoch: int, loss: float, val_loss: float, losses: Mapping[str, float]) -> None:
+        nonlocal before
+        seconds, before = time.monotonic() - before, time.monotonic()
         news: dict[str, Any] = {
             "epoch": epoch,
             "epochs": epochs,
             "loss": loss,
             "val_loss": val_loss,
+            "rate": rows / max(seconds, 1e-9),
+            "losses": dict(losses),
         }
         news |= {"which": which, "part": part, "parts": parts}
-        text = which + "epoch %d of at most %d: loss %.4f, validation %.4f"
+        text = which + "epoch %d of at most %d: loss %.4f, validation %.4f, %s rows/s"
         extra = {"stage": "train", "state": "epoch"} | news
-        log.info(text, epoch, epochs, loss, val_loss, extra=extra)
+        log.info(text, epoch, epochs, loss, val_loss, f"{news['rate']:,.0f}", extra=extra)
 
     return tell
 

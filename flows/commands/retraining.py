@@ -62,6 +62,9 @@ def retrain(
     remote: Annotated[
         bool, typer.Option(help="Let the workers of the Prefect server do it, and follow it here.")
     ] = False,
+    losses: Annotated[
+        bool, typer.Option("--losses", help="Show each target's loss while training goes on.")
+    ] = False,
 ) -> None:
     """Retrain a dataset, and publish the new model if the gate lets it pass.
 
@@ -82,6 +85,7 @@ def retrain(
     with faults():
         from flows import terminal
 
+        terminal.show_losses(losses)
         wish = terminal.Wish(changes or [], day, from_stage, rebaseline)
         if dataset is None:
             code = terminal.retrain_fleet(where or [], wish, parallel, gpus, remote)

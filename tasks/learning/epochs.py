@@ -20,6 +20,7 @@ from tasks.learning.accumulation import out_of_memory, part_size
 from tasks.learning.course import Course, Keeper
 from tasks.learning.errors import Diverged
 from tasks.learning.feeding import Matrix, Order, Rows
+from tasks.learning.part_losses import without_parts
 from tasks.learning.shards import Arrays, of_matrix
 from tasks.learning.trainee import Trainee
 
@@ -245,7 +246,11 @@ class _OneByOne:
     def stepping(self, trainee: Trainee, batch_size: int, inputs: int, parts: int = 1) -> Stepping:
         if parts > 1:
             raise ValueError("a batch in parts needs a backend that compiles its steps")
-        return _by_batch(trainee.train_on_batch, batch_size, inputs)
+
+        def take(*batch: Any, **options: Any) -> Losses:
+            return without_parts(trainee.train_on_batch(*batch, **options))
+
+        return _by_batch(take, batch_size, inputs)
 
     def testing(self, trainee: Trainee, batch_size: int, inputs: int) -> Stepping:
         return _by_batch(trainee.test_on_batch, batch_size, inputs)

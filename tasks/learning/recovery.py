@@ -7,17 +7,19 @@ back to the end of its best epoch, or to its start, with a tenth of the learning
 times.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import keras
 import numpy as np
 
 from tasks.learning.errors import Diverged
+from tasks.learning.part_losses import part_losses
 from tasks.learning.trainee import Trainee
 
-OnEpoch = Callable[[int, float, float], None]
-"""Called after each epoch with its number from 1, the train loss and the validation loss."""
+OnEpoch = Callable[[int, float, float, Mapping[str, float]], None]
+"""Called after each epoch with its number from 1, the train loss, the validation loss, and what
+each part adds to that, by its name."""
 EXPLODED = 1e3
 TRIES = 2
 SLOWER = 0.1
@@ -45,7 +47,7 @@ class Watch(keras.callbacks.Callback):
             risen = None if no_number else (loss, first)
             raise Diverged(epoch + 1, fault, network, self.stop.best_epoch + 1, risen)
         if self.on_epoch:
-            self.on_epoch(epoch + 1, loss, validation)
+            self.on_epoch(epoch + 1, loss, validation, part_losses(losses))
 
     def _last_good(self, trainee: Trainee) -> keras.Model | None:
         """Return the network with its best epoch's weights, None where no epoch was good."""

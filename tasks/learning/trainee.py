@@ -7,6 +7,8 @@ import keras
 import numpy as np
 from keras import ops
 
+from tasks.learning.part_losses import PartLosses, without_parts
+
 FINE = -1
 """Stands where no loss has failed to be a number."""
 
@@ -45,6 +47,7 @@ class Trainee(keras.Model):
         self.fixed_weights = self._own(np.ones(parts), "float32", "fixed_weights")
         self.steps = self._own(0, "int32", "steps")
         self.first_fault = self._own([FINE, FINE], "int32", "first_fault")
+        self.part_losses = PartLosses(objective.names)
         self.log_variance: Any = None
         self.share = 1.0
         """The part of a batch's loss that this device answers for, where several add theirs up."""
@@ -99,6 +102,7 @@ class Trainee(keras.Model):
             losses = losses * ops.cast(sample_weight, "float32")[:, None]
         parts = ops.mean(losses, axis=0)
         if not training:
+            self.part_losses.update_state(parts, ops.shape(losses)[0])
             return _mean(parts, self.fixed_weights) * self.share
         self._watch(parts)
         if self.log_variance is not None:
@@ -119,10 +123,12 @@ class Trainee(keras.Model):
         self._loss_tracker.update_state(loss / self.share, sample_weight=rows)
 
     def measured(self, run: Callable[[], None]) -> dict[str, float]:
-        """Return the mean losses of the steps or tests that `run` takes."""
+        """Return the mean loss of the steps or tests that `run` takes, and of tests the parts'."""
         self.reset_metrics()
         run()
         found = self.get_metrics_result()
+        if not float(ops.convert_to_numpy(self.part_losses.rows)):
+            found = without_parts(found)
         return {name: float(ops.convert_to_numpy(value)) for name, value in found.items()}
 
     def fault(self) -> tuple[int, str] | None:
