@@ -65,6 +65,8 @@ class Drawing(logging.Handler):
             self._epoch(record)
         elif state == "started":
             self._started(str(getattr(record, "stage", "")))
+        elif state == "told":
+            self.console.print(f"  train: {record.getMessage()}", markup=False, soft_wrap=True)
         elif state in MARKS:
             self._ended(record, state)
 
