@@ -72,6 +72,8 @@ class Drawing(logging.Handler):
             self._epoch(record)
         elif state == "started":
             self._started(str(getattr(record, "stage", "")))
+        elif state == "told":
+            self.console.print(f"  train: {record.getMessage()}", markup=False, soft_wrap=True)
         elif state in MARKS:
             self._ended(record, state)
 
@@ -133,8 +135,8 @@ def losses_line(losses: Mapping[str, float]) -> str:
 def _bar(console: Console) -> Progress:
     return Progress(
         TextColumn("  train {task.fields[which]}"),
-        BarColumn(16),
-        TextColumn("{task.completed}/{task.total} epochs, {task.fields[news]}, ≤"),
+        BarColumn(12),
+        TextColumn("{task.completed}/{task.total}, {task.fields[news]}, ≤"),
         TimeRemainingColumn(compact=True),
         console=console,
         transient=True,

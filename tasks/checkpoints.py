@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("polycast")
 
+TOLD = {"stage": "train", "state": "told"}
 FOLDER, SUFFIX = "checkpoints", ".checkpoint"
 KEPT = 2
 SECONDS = 60.0
@@ -46,7 +47,7 @@ class Checkpoints:
     def refuse(self, name: str, why: str) -> None:
         """Remove a checkpoint that cannot be used, and say so."""
         where = f"{root_storage().root}/{name}"
-        log.warning("the checkpoint %s is refused: %s", where, why)
+        log.warning("the checkpoint %s is refused: %s", where, why, extra=TOLD)
         root_storage().drop(name)
 
     def due(self) -> bool:

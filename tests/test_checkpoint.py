@@ -22,6 +22,7 @@ from tasks.records import Candidate
 from tasks.storage import root_storage
 from tasks.train import train_candidate
 from tests.builders import plain_layout, small_candidate, small_contract, small_rows
+from tests.objects import object_storage
 from tests.test_epochs import TRAIN, VALIDATION
 from tests.test_faults import may_mount
 from tests.test_feeding import shard, whole
@@ -99,6 +100,18 @@ def test_a_tree_comes_back_from_bytes_as_it_was() -> None:
         from_bytes(to_bytes(tree)[:-1])
     with pytest.raises(Unusable, match="does not begin as"):
         from_bytes(b"")
+
+
+def test_checkpoints_lie_at_an_address_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    with object_storage() as address:
+        monkeypatch.setenv("POLYCAST_HOME", f"{address}/one")
+        kept = Checkpoints("one")
+        for epoch in (1, 2, 3):
+            kept.write((0, epoch, 0), b"%d" % epoch)
+        assert [content for _, content in Checkpoints("one").last()] == [b"3", b"2"]
+        forget_checkpoints("one")
+        forget_checkpoints("one")
+        assert not list(Checkpoints("one").last())
 
 
 def test_two_runs_at_once_leave_the_two_checkpoints_that_are_furthest() -> None:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from tasks.backends import backend
+from tasks.learning import epochs as loop
 from tasks.learning.epochs import Budget, Compiler, run_epochs
 from tasks.learning.feeding import Held, order_of
 from tasks.learning.fitting import fit_network
@@ -57,6 +58,17 @@ def test_a_compiled_epoch_takes_the_steps_that_keras_takes(options: dict[str, An
 def test_the_same_seed_gives_the_same_weights_from_compiled_epochs() -> None:
     first, second = (fitted(backend(), dropout=0.2)[0] for _ in range(2))
     assert [w.tobytes() for w in first] == [w.tobytes() for w in second]
+
+
+def test_an_epoch_cut_into_calls_takes_the_same_steps_to_the_bit(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    options = {"dropout": 0.2, "batch_size": 5}
+    whole, curve = fitted(backend(), **options)
+    monkeypatch.setattr(loop, "WORK", 1.0)
+    cut, parted = fitted(backend(), **options)
+    assert [w.tobytes() for w in cut] == [w.tobytes() for w in whole]
+    assert parted.loss == pytest.approx(curve.loss)
 
 
 def test_the_order_of_an_epoch_is_its_own_and_found_again() -> None:

@@ -19,6 +19,8 @@ from tasks.learning.trainee import Trainee
 
 log = logging.getLogger("polycast")
 
+TOLD = {"stage": "train", "state": "told"}
+"""What marks a line on the log that whoever looks on is to see."""
 Position = tuple[int, int, int]
 """How often a run went back, its epoch from 0, and the step within it: they only ever rise."""
 
@@ -83,11 +85,15 @@ class Course:
                 continue
             self.good = tree["good"] or tree["now"]
             log.info(
-                "goes on from epoch %d, step %d of checkpoint %s", self.epoch + 1, self.step, name
+                "goes on from epoch %d, step %d of checkpoint %s",
+                self.epoch + 1,
+                self.step,
+                name,
+                extra=TOLD,
             )
             return
         if refused:
-            log.warning("no checkpoint can be used: training starts anew")
+            log.warning("no checkpoint can be used: training starts anew", extra=TOLD)
 
     @property
     def within_epoch(self) -> bool:
@@ -129,7 +135,7 @@ class Course:
         self.tries = tries
         log.warning(
             "%s. Training goes back to %s with a tenth of the learning rate, time %d of at most %d",
-            fault, self._where(), tries, TRIES,
+            fault, self._where(), tries, TRIES, extra=TOLD,
         )  # fmt: skip
 
     def halve(self, fault: Exception, batch_size: int) -> None:
@@ -146,6 +152,7 @@ class Course:
             "memory ran out: training goes back to %s, and takes the gradients of a batch from %d "
             "parts of at most %d rows; a batch stays %d rows",
             self._where(), parts, part_size(batch_size, parts), batch_size,
+            extra=TOLD,
         )  # fmt: skip
 
     def _where(self) -> str:

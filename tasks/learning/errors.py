@@ -8,8 +8,8 @@ class Diverged(Exception):
 
     `fault`: the step and the part whose loss is no number; `risen`: the train loss of this epoch
     and the loss before training. `network` is the network as it last was good, at the end of
-    `good_epoch`; None where it never was. `member` is the same with its preprocessing, where
-    it was fitted from that.
+    `good_epoch`; None where it never was. `member` is the same with its preprocessing, where it was
+    fitted from that.
     """
 
     def __init__(
