@@ -92,9 +92,15 @@ class Tuning(Section):
     minutes: float | None = Field(default=None, gt=0)
     """How long every retrain tunes before it trains; it does not when absent."""
     jobs: int = Field(default=1, ge=1)
-    """How many trials run at once on this machine."""
+    """How many trials run at once, in processes here or, with POLYCAST_ENGINE, on Ray."""
+    gpus: float = Field(default=0, ge=0)
+    """How many GPUs each trial gets, and sees no others; Ray alone gives them out."""
     seed: int = Field(default=0, ge=0)
     """The same seed draws the same trials, one at a time."""
+
+    found: str | None = None
+    """Where the recipe comes from, in words. A retrain that has tuned sets it; no retrain of a
+    contract that has it tunes."""
 
     @property
     def pruned(self) -> str:

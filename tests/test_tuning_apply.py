@@ -54,7 +54,8 @@ def applied(folder: Path, recipe: str, changes: dict[str, Any]) -> tuple[str, st
     diff = apply_recipe(file, wanted, found(changes))
     text = file.read_bytes().decode()
     assert load_contract(str(file)).recipe == wanted
-    assert text.startswith(HEAD) and text.endswith(TAIL)
+    assert text.startswith(HEAD)
+    assert text.endswith(TAIL)
     return text.removeprefix(HEAD).removesuffix(TAIL), diff
 
 
@@ -88,9 +89,7 @@ def test_a_name_becomes_a_base_with_changes(tmp_path: Path) -> None:
         ),
     ],
 )  # fmt: skip
-def test_fields_are_changed_in_their_places(
-    tmp_path: Path, recipe: str, after: str | None
-) -> None:
+def test_fields_are_changed_in_their_places(tmp_path: Path, recipe: str, after: str | None) -> None:
     text, _ = applied(tmp_path, recipe, {"hidden": [256], "dropout": 0.1})
     assert after is None or text.split("\n", 1)[1] == after
 

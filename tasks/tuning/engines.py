@@ -6,8 +6,12 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from contextlib import contextmanager
+from importlib.util import find_spec
 from typing import Any
 
+from tasks.learning.errors import MissingPart
+from tasks.spread import cluster
+from tasks.storage import home
 from tasks.tuning.trial import Job, Trial, train_trial
 
 Submit = Callable[[Job], "Future[Trial | None]"]
@@ -42,6 +46,33 @@ def processes(jobs: int) -> Iterator[Submit]:
         yield lambda job: pool.submit(_trained, job)
     finally:
         pool.shutdown(cancel_futures=True)
+
+
+def ray_cluster(address: str, gpus: float) -> Engine:
+    """Return the engine that runs trials on a Ray cluster whose machines see the storage root.
+
+    `address` is that of a cluster, or `ray` for one that is started here. Each trial gets so many
+    GPUs and sees no others. Raises MissingPart where Ray is not installed.
+    """
+    if find_spec("ray") is None:
+        raise MissingPart("POLYCAST_ENGINE asks for ray: pip install 'polycast[ray]'")
+
+    @contextmanager
+    def engine(jobs: int) -> Iterator[Submit]:
+        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+        import ray
+
+        here = {"num_gpus": gpus * jobs} if address == "ray" else {}
+        seen = {"env_vars": {"POLYCAST_HOME": home()}}
+        quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "error"}
+        ray.init(**cluster(address), **here, **quiet, runtime_env=seen)
+        try:
+            remote: Any = ray.remote(num_cpus=1, num_gpus=gpus, max_retries=2)(_trained)
+            yield lambda job: remote.remote(job).future()
+        finally:
+            ray.shutdown()
+
+    return engine
 
 
 def _trained(job: Job) -> Trial | None:

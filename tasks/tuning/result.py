@@ -44,6 +44,12 @@ class Tuned(Record):
 
     @property
     def words(self) -> str:
+        """The best recipe against the contract's own, in words, and its values."""
+        values = f": {changes_text(self.best)}" if self.better and self.best else ""
+        return self.headline + values
+
+    @property
+    def headline(self) -> str:
         """The best recipe against the contract's own, in words."""
         if self.best is None:
             return "no trial is complete"
@@ -53,11 +59,12 @@ class Tuned(Record):
         less = 100 * (1 - self.best.error / self.own_error)
         return (
             f"trial {self.best.number} has validation error {self.best.error:.4f}, {less:.1f} % "
-            f"below the contract's own {self.own_error:.4f}: {changes_text(self.best)}"
+            f"below the contract's own {self.own_error:.4f}"
         )
 
     @property
     def summary(self) -> str:
+        """One line for the terminal."""
         return f"{self.trials} trials; {self.words}"
 
 
@@ -121,7 +128,8 @@ def recipe_yaml(recipe: BaseRecipe) -> str:
 def recipe_diff(own: BaseRecipe, best: BaseRecipe) -> str:
     """Return a unified diff from one recipe's YAML to another's; empty where they are alike."""
     texts = [recipe_yaml(r).splitlines(keepends=True) for r in (own, best)]
-    return "".join(difflib.unified_diff(*texts, "the contract's own", "best", n=100))
+    names = "the contract's own", "best"
+    return "".join(difflib.unified_diff(texts[0], texts[1], *names, n=100))
 
 
 def flow_yaml(value: Any) -> str:

@@ -27,6 +27,8 @@ from tasks.tuning.space import Changes, Space, space_of
 from tasks.tuning.trial import Job, Origin, Trial
 
 FOLDER = "tuning"
+BUDGET = {"trials", "minutes", "jobs", "gpus", "space", "found"}
+"""What of the tuning changes no trial, or has a hash of its own."""
 MOST_EARLIER = 3
 """From how many earlier studies, the newest first, the best recipe is tried."""
 
@@ -147,7 +149,7 @@ def open_study(contract: Contract, shards: Shards) -> Study:
     space = space_of(contract)
     measure = digest([shards.hash, TRAIN.reads(contract), code_digest("tasks.tuning.trial")])
     held = digest([space.fields[f] for f in space.fields] + list(space.fields))
-    how = tuning.model_dump(mode="json", exclude={"trials", "minutes", "jobs", "space"})
+    how = tuning.model_dump(mode="json", exclude=BUDGET)
     place = f"{FOLDER}/{contract.dataset}/{digest([measure, held, how])[:16]}"
     plan = _plan(place)
     if plan is None:
