@@ -47,6 +47,8 @@ def _search(tuning: Tuning) -> Iterator[Refusal]:
         expected = f"nothing, since the strategy is {tuning.strategy}"
         hint = "write strategy: bayesian, or remove sampler"
         yield Refusal(("tuning", "sampler"), expected, tuning.sampler, hint)
+    if tuning.strategy == "grid" and tuning.space is None:
+        yield Refusal(("tuning", "space"), "a mapping, since the strategy is grid", None)
     if "error" not in tuning.objectives or len(set(tuning.objectives)) != len(tuning.objectives):
         expected = "error, alone or with latency or parameters, each once"
         yield Refusal(("tuning", "objectives"), expected, list(tuning.objectives))

@@ -2,7 +2,8 @@
 
 import copy
 from collections.abc import Mapping
-from typing import Any, get_args
+from types import UnionType
+from typing import Annotated, Any, Union, get_args, get_origin
 
 from data_contracts.recipes import recipe_model
 from data_contracts.recipes.base import BaseRecipe
@@ -47,11 +48,13 @@ def whole(model: Model, field: str) -> bool:
 
 
 def _leaves(annotation: Any) -> set[Any]:
-    """Return the types that an annotation is made of, but None."""
-    inner = [a for a in get_args(annotation) if isinstance(a, type) or get_args(a)]
-    if not inner:
-        return set() if annotation is type(None) else {annotation}
-    return set().union(*map(_leaves, inner))
+    """Return the types that an annotation allows, but None."""
+    origin = get_origin(annotation)
+    if origin is Annotated:
+        return _leaves(get_args(annotation)[0])
+    if origin in (Union, UnionType):
+        return set().union(*map(_leaves, get_args(annotation)))
+    return set() if annotation is type(None) else {annotation}
 
 
 def _set(data: dict[str, Any], path: list[str], value: Any) -> None:
