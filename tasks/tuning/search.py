@@ -2,7 +2,7 @@
 
 import logging
 import time
-from concurrent.futures import FIRST_COMPLETED, Future, wait
+from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Future, wait
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +11,10 @@ from tasks.tuning.study import Study
 from tasks.tuning.trial import Trial
 
 log = logging.getLogger("polycast")
+
+
+class TrialLost(Exception):
+    """A trial's process ended before the trial did."""
 
 
 @dataclass(frozen=True)
@@ -24,7 +28,10 @@ class Budget:
 
 
 def search(study: Study, budget: Budget, engine: Engine) -> None:
-    """Do trials of a study until the budget is spent, or there is nothing more to try."""
+    """Do trials of a study until the budget is spent, or there is nothing more to try.
+
+    Raises TrialLost.
+    """
     start = time.time()
     deadline = None if budget.minutes is None else start + 60 * budget.minutes
     jobs = study.tuning.jobs
@@ -40,12 +47,22 @@ def search(study: Study, budget: Budget, engine: Engine) -> None:
             if not waiting:
                 return
             for future in sorted(_ended(waiting), key=lambda f: waiting[f].number):
-                trial, begun = future.result(), waiting.pop(future)
+                trial, begun = _result(future), waiting.pop(future)
                 if trial is None:
                     study.drop(begun)
                 else:
                     study.end(trial)
                     told(trial)
+
+
+def _result(future: "Future[Trial | None]") -> Trial | None:
+    try:
+        return future.result()
+    except BrokenExecutor:
+        raise TrialLost(
+            "the process of a trial was ended from outside, as a system does that runs out of "
+            "memory: try a smaller tuning.jobs. Finished trials are kept: run again to go on"
+        ) from None
 
 
 def _ended(waiting: dict["Future[Trial | None]", Trial]) -> set["Future[Trial | None]"]:
