@@ -10,6 +10,7 @@ from flows.engine import VARIABLE, engine
 from flows.names import dataset_name
 from flows.outcome import told
 from flows.server import ServerFault
+from flows.team import machine_gpus
 from flows.worker import join_worker
 from tasks.ingest import ingest
 from tasks.preprocess import preprocess
@@ -68,8 +69,11 @@ def trial_engine(contract: Contract) -> Engine:
     Raises ServerFault where GPUs are to be given out by an engine that cannot.
     """
     gpus, name = (contract.tuning or Tuning()).gpus, engine()
-    if name != "local":
-        return ray_cluster(name, gpus)
-    if gpus:
+    if name == "local" and gpus:
         raise ServerFault(f"tuning.gpus is {gpus:g}, which Ray alone gives out: set {VARIABLE}=ray")
-    return processes
+    if name == "local":
+        return processes
+    own = len(machine_gpus())
+    if name == "ray" and gpus > own:
+        raise ServerFault(f"tuning.gpus is {gpus:g}, and this machine has {own}")
+    return ray_cluster(name, gpus, own)

@@ -48,11 +48,12 @@ def processes(jobs: int) -> Iterator[Submit]:
         pool.shutdown(cancel_futures=True)
 
 
-def ray_cluster(address: str, gpus: float) -> Engine:
+def ray_cluster(address: str, gpus: float, own_gpus: int = 0) -> Engine:
     """Return the engine that runs trials on a Ray cluster whose machines see the storage root.
 
-    `address` is that of a cluster, or `ray` for one that is started here. Each trial gets so many
-    GPUs and sees no others. Raises MissingPart where Ray is not installed.
+    `address` is that of a cluster, or `ray` for one that is started here, with all `own_gpus` of
+    this machine. Each trial gets so many GPUs and sees no others. Raises MissingPart where Ray is
+    not installed.
     """
     if find_spec("ray") is None:
         raise MissingPart("POLYCAST_ENGINE asks for ray: pip install 'polycast[ray]'")
@@ -62,7 +63,7 @@ def ray_cluster(address: str, gpus: float) -> Engine:
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
         import ray
 
-        here = {"num_gpus": gpus * jobs} if address == "ray" else {}
+        here = {"num_gpus": own_gpus} if address == "ray" else {}
         seen = {"env_vars": {"POLYCAST_HOME": home()}}
         quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "error"}
         ray.init(**cluster(address), **here, **quiet, runtime_env=seen)
