@@ -181,7 +181,7 @@ def test_several_objectives_have_a_front_and_files_tell_all(tmp_path: Path) -> N
     files = tmp_path / "files"
     files.mkdir()
     shards = kept_shards(contract)
-    found = tune_recipe(contract, shards, Asked(Budget(4), here), files)
+    found = tune_recipe(contract, shards, Asked(Budget(2), here), files)
     trials = read_trials(found.study)
     assert all(set(t.values) == {"error", "latency", "parameters"} for t in trials)
     assert found.best is not None
@@ -192,8 +192,8 @@ def test_several_objectives_have_a_front_and_files_tell_all(tmp_path: Path) -> N
     assert not re.search(r'(href|src)="(?!data:)', page), "it needs no network"
     assert (files / "best.yaml").read_text("utf-8").startswith("recipe:\n  architecture: shared")
     logged(contract, found.study, len(trials))
-    tune_recipe(contract, shards, Asked(Budget(5), here), files)
-    logged(contract, found.study, 5)
+    tune_recipe(contract, shards, Asked(Budget(3), here), files)
+    logged(contract, found.study, 3)
 
 
 def logged(contract: Contract, place: str, count: int) -> None:
@@ -327,6 +327,15 @@ def test_pruning_gives_up_the_worst_and_not_the_best(name: str) -> None:
     assert all(best == 27 for best, _ in ends)
     assert min(worst for _, worst in ends) < 27
     assert epochs(99.0, ("ensemble", "mse", "fixed")) == 27, "other losses are not held against it"
+
+
+def test_trials_of_a_study_of_fewer_objectives_do_not_hold_up_one_of_more() -> None:
+    contract = tuned_contract(objectives=["error", "latency"])
+    assert contract.tuning is not None
+    changes = {"learning_rate": 0.01, "hidden": [8]}
+    known = [done(0, changes), done(1, changes, state="pruned", values={})]
+    assert propose(contract.tuning, space_of(contract), known, [], 2)
+    assert front(known, ["error", "latency"]) == []
 
 
 def test_a_front_is_what_no_other_beats() -> None:

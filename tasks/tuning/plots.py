@@ -178,6 +178,8 @@ def _height(space: Space, field: str, trial: Trial) -> float:
 
 def fronts(trials: Sequence[Trial], numbers: Sequence[int], objectives: Sequence[str]) -> list[str]:
     """Return the error against each other objective, with the trials that no other beats."""
+    from matplotlib.ticker import StrMethodFormatter
+
     found = []
     done = complete(trials)
     for name in objectives:
@@ -190,6 +192,8 @@ def fronts(trials: Sequence[Trial], numbers: Sequence[int], objectives: Sequence
         axes.plot([t.values[name] for t in best], [t.error for t in best], "o-", color=ORANGE, ms=6,
                   mfc="white", mew=1.6, lw=1.2, label="no other beats it")  # fmt: skip
         axes.set_xscale("log")
+        axes.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+        axes.xaxis.set_minor_formatter(StrMethodFormatter("{x:g}"))
         axes.set_xlabel(UNITS[name])
         axes.set_ylabel("validation error")
         axes.legend(frameon=False, labelcolor=INK, fontsize=9)

@@ -74,7 +74,7 @@ def _known(tuning: Tuning, space: Space, trial: Trial, ended: bool) -> "FrozenTr
     from optuna.trial import TrialState, create_trial
 
     complete = trial.state == "complete"
-    if not space.holds(trial.changes) or (ended and trial.state == "failed"):
+    if not space.holds(trial.changes) or (ended and not _told(tuning, trial)):
         return create_trial(state=TrialState.FAIL)
     params, where = space.params(trial.changes), space.distributions(trial.changes)
     if not ended:
@@ -88,3 +88,10 @@ def _known(tuning: Tuning, space: Space, trial: Trial, ended: bool) -> "FrozenTr
         intermediate_values=dict(enumerate(trial.curve, 1)),
         system_attrs=dict(trial.marks),
     )
+
+
+def _told(tuning: Tuning, trial: Trial) -> bool:
+    """Say whether a trial tells anything of all objectives: one of another study may not."""
+    if trial.state == "complete":
+        return set(tuning.objectives) <= set(trial.values)
+    return trial.state == "pruned" and len(tuning.objectives) == 1

@@ -94,7 +94,8 @@ def front(trials: Sequence[Trial], objectives: Sequence[str]) -> list[Trial]:
     """Return the complete trials that no other beats in all objectives; none of one objective."""
     if len(objectives) < 2:
         return []
-    points = [(t, [t.values[o] for o in objectives]) for t in trials if t.state == "complete"]
+    told = [t for t in trials if t.state == "complete" and set(objectives) <= set(t.values)]
+    points = [(t, [t.values[o] for o in objectives]) for t in told]
     return [t for t, own in points if not any(_beats(other, own) for _, other in points)]
 
 
