@@ -132,7 +132,7 @@ MISTAKES = [
      "nothing, since the split is by column", "5 (a whole"),
     ("random}", "time}\ntime: id\nevaluation: {folds: 5, repeats: 3}", "16:24 evaluation.repeats",
      "1, since the split is by time", "3 (a whole"),
-    ("gate:", "tuning: {minutes: 20}\ngate:", "16:10 tuning.minutes", "one of: none y", "minutes,"),
+    ("gate:", "tuning: {minute: 20}\ngate:", "16:10 tuning.minute", "one of: found, g", "minute,"),
 ]  # fmt: skip
 
 
