@@ -11,6 +11,7 @@ from data_contracts.learning_agreement import learning_disagreements
 from data_contracts.section import Refusal, did_you_mean
 from data_contracts.source import iso
 from data_contracts.split import BlockedSplit, ColumnSplit, StratifiedSplit, TimeSplit
+from data_contracts.tuning_agreement import tuning_disagreements
 
 if TYPE_CHECKING:
     from data_contracts.contract import Contract
@@ -35,6 +36,7 @@ def disagreements(contract: "Contract") -> Iterator[Refusal]:
     yield from _folds(contract)
     yield from gate_disagreements(contract)
     yield from format_disagreements(contract)
+    yield from tuning_disagreements(contract)
 
 
 def _key(contract: "Contract") -> Iterator[Refusal]:

@@ -21,9 +21,10 @@ from data_contracts.gate import Gate
 from data_contracts.monitoring import Monitoring
 from data_contracts.recipes import Recipe
 from data_contracts.section import Column, Items, Section, all_refused
-from data_contracts.settings import Evaluation, Publishing, Schedule, Training, Tuning
+from data_contracts.settings import Evaluation, Publishing, Schedule, Training
 from data_contracts.source import Source
 from data_contracts.split import ColumnSplit, GroupSplit, Split
+from data_contracts.tuning import Tuning
 
 DatasetName = Annotated[
     str,

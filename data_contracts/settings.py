@@ -1,4 +1,4 @@
-"""The short sections: training, tuning, evaluation, publishing and schedule."""
+"""The short sections: training, evaluation, publishing and schedule."""
 
 from typing import Annotated, Literal, get_args
 from zoneinfo import ZoneInfo
@@ -70,10 +70,6 @@ class Training(Section):
     """Where training runs. process: a process of its own on this machine. pool: a run of its
     own on the work pool `gpu`. auto: the pool, for runs on a worker while a worker of the pool
     is online."""
-
-
-class Tuning(Section):
-    """The search for a better recipe. This version has no tuning."""
 
 
 class Evaluation(Section):

@@ -9,6 +9,7 @@ from tasks import approvals, evaluate, ingest, judge, preprocess, publish, train
 from tasks.records import Candidate
 from tasks.rival import rival_contract
 from tasks.storage import root_storage
+from tasks.tuning import nightly
 
 
 def forget(contract: Contract, start: Stage) -> list[Stage]:
@@ -36,6 +37,9 @@ def _finished(contract: Contract) -> Iterator[tuple[Stage, str]]:
     if (shards := preprocess.STAGE.find(contract, checked.hash)) is None:
         return
     yield "preprocess", shards.place
+    if (recipe := nightly.find(contract, shards)) is None:
+        return
+    contract = recipe
     if (candidate := train.STAGE.find(contract, shards.hash)) is None:
         return
     yield "train", candidate.place

@@ -10,6 +10,7 @@ from flows.commands import (
     services,
     serving,
     setting_aside,
+    tuning,
     versions,
     watching,
 )
@@ -37,6 +38,7 @@ for command in (
     retraining.approve,
     retraining.reject,
     retraining.check,
+    tuning.tune,
     drafting.init,
     predicting.predict,
     versions.models,

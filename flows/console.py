@@ -14,8 +14,10 @@ from typing import Any
 from rich.console import Console
 from rich.progress import (
     BarColumn,
+    MofNCompleteColumn,
     Progress,
     TextColumn,
+    TimeElapsedColumn,
     TimeRemainingColumn,
 )
 from rich.status import Status
@@ -70,6 +72,8 @@ class Drawing(logging.Handler):
         state = getattr(record, "state", None)
         if state == "epoch":
             self._epoch(record)
+        elif state == "trial":
+            self._trial(record)
         elif state == "started":
             self._started(str(getattr(record, "stage", "")))
         elif state == "told":
@@ -117,6 +121,20 @@ class Drawing(logging.Handler):
             line = f"    epoch {record.epoch}: {losses_line(record.losses)}"
             self.console.print(line, markup=False, style="dim")
 
+    def _trial(self, record: Any) -> None:
+        if not self.console.is_terminal:
+            self.console.print(f"  tune: {record.getMessage()}", markup=False)
+            return
+        if self.bar is None:
+            self.clear()
+            self.bar = _trials_bar(self.console)
+            self.bar.add_task("tune", total=record.of, best="", left="")
+            self.bar.start()
+        left = "" if record.left is None else f"about {record.left:,.0f} s left"
+        self.bar.update(
+            self.bar.task_ids[0], completed=record.done, best=f"best {record.best}", left=left
+        )
+
     def clear(self) -> None:
         """Take away the spinner or the bar."""
         if self.status is not None:
@@ -138,6 +156,18 @@ def _bar(console: Console) -> Progress:
         BarColumn(12),
         TextColumn("{task.completed}/{task.total}, {task.fields[news]}, ≤"),
         TimeRemainingColumn(compact=True),
+        console=console,
+        transient=True,
+    )
+
+
+def _trials_bar(console: Console) -> Progress:
+    return Progress(
+        TextColumn("  tune"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("trials  {task.fields[best]}  {task.fields[left]}"),
+        TimeElapsedColumn(),
         console=console,
         transient=True,
     )

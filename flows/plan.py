@@ -7,6 +7,7 @@ from tasks.journal import mend
 from tasks.records import Publication, Run
 from tasks.rival import rival_contract
 from tasks.runs import runs
+from tasks.tuning import nightly
 
 
 def finished(contract: Contract) -> Run | None:
@@ -29,11 +30,14 @@ def _publication(contract: Contract) -> Publication | None:
         return None
     if (shards := preprocess.STAGE.find(contract, checked.hash)) is None:
         return None
+    if (terms := nightly.find(contract, shards)) is None:
+        return None
+    contract = terms
     if (candidate := train.STAGE.find(contract, shards.hash)) is None:
         return None
-    terms = rival_contract(contract, candidate)
-    rival = find_rival(terms, candidate) if terms else None
-    if terms and rival is None:
+    other = rival_contract(contract, candidate)
+    rival = find_rival(other, candidate) if other else None
+    if other and rival is None:
         return None
     if (scores := evaluate.find(contract, candidate, rival)) is None:
         return None

@@ -13,6 +13,7 @@ from flows.form import answered, ask
 from flows.handover import stop_training, train, train_rival
 from flows.names import Stage, changes, dataset_name, run_name
 from flows.outcome import told
+from flows.tuning import tuned
 from flows.turn import turn
 from flows.worker import join_worker
 from tasks.approvals import rejected, settle
@@ -72,6 +73,7 @@ def _stages(contract: Contract) -> Run:
     snapshot = ingest(contract)
     checked = validate(contract, snapshot)
     shards = preprocess(contract, checked)
+    contract = tuned(contract, shards)
     return ask(contract, _judged_and_published(contract, train(contract, shards)))
 
 

@@ -84,6 +84,7 @@ STORY = (
     "report",
     "prediction",
     "monitoring",
+    "tuning",
 )
 """The artifacts of a run in the order of its story: their keys are numbered so."""
 

@@ -53,7 +53,7 @@ def _on_ray(work: Callable[[J, int], R], job: J, pieces: int, engine: str) -> It
 
     own = not ray.is_initialized()
     if own:
-        ray.init(**_cluster(engine), log_to_driver=False, logging_level="error")
+        ray.init(**cluster(engine), log_to_driver=False, logging_level="error")
     try:
         shared, count = ray.put(job), int(ray.cluster_resources().get("CPU", 1))
         remote: Any = ray.remote(work)
@@ -63,7 +63,8 @@ def _on_ray(work: Callable[[J, int], R], job: J, pieces: int, engine: str) -> It
             ray.shutdown()
 
 
-def _cluster(engine: str) -> dict[str, Any]:
+def cluster(engine: str) -> dict[str, Any]:
+    """Return how Ray is told to start a cluster here, or to join one."""
     if engine != "ray":
         return {"address": engine}
     here = {"include_dashboard": False, "_node_ip_address": "127.0.0.1"}

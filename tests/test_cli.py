@@ -13,6 +13,7 @@ COMMANDS = (
     "retrain",
     "approve",
     "reject",
+    "tune",
     "init",
     "check",
     "quarantine",

@@ -136,7 +136,7 @@ MISTAKES = [
      "scratch, champion, or the number of a version", "'best'"),
     ("gate:", "evaluation: {folds: 5}\ntraining: {start: champion}\ngate:", "17:12 training.start",
      "scratch, since evaluation.folds tests on rows that a version has learned from", "'champion'"),
-    ("gate:", "tuning: {minutes: 20}\ngate:", "16:10 tuning.minutes", "one of: none y", "minutes,"),
+    ("gate:", "tuning: {minute: 20}\ngate:", "16:10 tuning.minute", "one of: found, g", "minute,"),
 ]  # fmt: skip
 
 

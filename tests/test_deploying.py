@@ -122,6 +122,8 @@ def test_every_contract_has_a_deployment_and_training_has_one() -> None:
     predict = names["flows.predict.predict", "nyc_weather"]
     assert predict["parameters"] == {"dataset": "nyc_weather"}
     assert predict["schedules"] == []
+    tune = names["flows.tuning.tune", "nyc_weather"]
+    assert (tune["parameters"], tune["schedules"]) == ({"dataset": "nyc_weather"}, [])
     assert names["flows.train.train", "gpu"]["work_pool"] == {"name": "gpu"}
 
 

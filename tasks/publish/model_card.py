@@ -132,7 +132,14 @@ def _recipe(contract: Contract, scores: Scores) -> list[str]:
         f"`{recipe.architecture}`, {candidate.parameters:,} parameters, {candidate.epochs} epochs "
         f"(best {candidate.best_epoch}), seed {recipe.seed}, on {candidate.device}. "
         "All options are in the version's contract.",
+        *_found(contract),
     ]
+
+
+def _found(contract: Contract) -> list[str]:
+    """Return where the recipe comes from, where a search has found it."""
+    found = contract.tuning and contract.tuning.found
+    return ["", f"Found by tuning on validation rows. {_plain(found)}"] if found else []
 
 
 def _scores(contract: Contract, scores: Scores) -> list[str]:

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 
 from data_contracts.contract import Contract
 from tasks.environment import environment
+from tasks.experiment import experiment
 from tasks.publish.tags import decision_tags
 from tasks.records import Verdict
-from tasks.registry import AS_OF_TAG, DATA_TAG, VERDICT_TAG, artifact_folder
+from tasks.registry import AS_OF_TAG, DATA_TAG, VERDICT_TAG
 from tasks.storage import Storage
 
 if TYPE_CHECKING:
@@ -24,34 +25,17 @@ def track(contract: Contract, verdict: Verdict, storage: Storage, client: "Mlflo
 
     A run that was left half-written is marked failed and made again.
     """
-    experiment = _experiment(contract, client)
+    own = experiment(contract, client)
     tag = f"tags.`{VERDICT_TAG}` = '{verdict.hash}'"
-    for run in client.search_runs([experiment], tag):
+    for run in client.search_runs([own], tag):
         if run.info.status == "FINISHED":
             return str(run.info.run_id)
         client.set_terminated(run.info.run_id, "FAILED")
-    return _record(contract, verdict, storage, client, experiment)
-
-
-def _experiment(contract: Contract, client: "MlflowClient") -> str:
-    from mlflow.exceptions import MlflowException
-
-    found = client.get_experiment_by_name(contract.dataset)
-    if found is not None:
-        return str(found.experiment_id)
-    folder = artifact_folder()
-    location = (folder / contract.dataset).as_uri() if folder else None
-    try:
-        return str(client.create_experiment(contract.dataset, artifact_location=location))
-    except MlflowException:
-        made = client.get_experiment_by_name(contract.dataset)  # by another process, meanwhile
-        if made is None:
-            raise
-        return str(made.experiment_id)
+    return _record(contract, verdict, storage, client, own)
 
 
 def _record(
-    contract: Contract, verdict: Verdict, storage: Storage, client: "MlflowClient", experiment: str
+    contract: Contract, verdict: Verdict, storage: Storage, client: "MlflowClient", own: str
 ) -> str:
     from mlflow.entities import Metric, Param, RunTag
 
@@ -68,9 +52,7 @@ def _record(
     }
     if verdict.scores.as_of is not None:
         tags[AS_OF_TAG] = verdict.scores.as_of
-    run = client.create_run(
-        experiment, run_name=f"{contract.dataset}-{candidate.hash[:8]}", tags=tags
-    )
+    run = client.create_run(own, run_name=f"{contract.dataset}-{candidate.hash[:8]}", tags=tags)
     run_id = str(run.info.run_id)
     params = {f"recipe.{k}": v for k, v in contract.recipe.model_dump(mode="json").items()}
     params |= {f"training.{k}": v for k, v in contract.training.model_dump(mode="json").items()}

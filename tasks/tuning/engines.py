@@ -1,0 +1,101 @@
+"""Where trials run: in this process, in processes of this machine, or on a Ray cluster."""
+
+import multiprocessing
+import os
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
+from contextlib import contextmanager
+from importlib.util import find_spec
+from typing import Any
+
+from tasks.learning.errors import MissingPart
+from tasks.spread import cluster
+from tasks.storage import home
+from tasks.tuning.trial import Job, Trial, train_trial
+
+Submit = Callable[[Job], "Future[Trial | None]"]
+"""Begins a trial."""
+Engine = Callable[[int], Any]
+"""Yields, for as many trials at once, a Submit, as a context manager."""
+
+
+@contextmanager
+def here(jobs: int) -> Iterator[Submit]:
+    """Run each trial in this process, one after another."""
+
+    def submit(job: Job) -> "Future[Trial | None]":
+        done: Future[Trial | None] = Future()
+        done.set_result(train_trial(job))
+        return done
+
+    yield submit
+
+
+@contextmanager
+def processes(jobs: int) -> Iterator[Submit]:
+    """Run trials in processes of this machine, which share its processors evenly.
+
+    A process of its own gives its GPU memory back as it ends. They end when this process does.
+    """
+    threads = max(1, (os.cpu_count() or 1) // jobs)
+    pool = ProcessPoolExecutor(
+        jobs, multiprocessing.get_context("spawn"), initializer=_prepare, initargs=(threads,)
+    )
+    try:
+        yield lambda job: pool.submit(_trained, job)
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def ray_cluster(address: str, gpus: float, own_gpus: int = 0) -> Engine:
+    """Return the engine that runs trials on a Ray cluster whose machines see the storage root.
+
+    `address` is that of a cluster, or `ray` for one that is started here, with all `own_gpus` of
+    this machine. Each trial gets so many GPUs and sees no others. Raises MissingPart where Ray is
+    not installed.
+    """
+    if find_spec("ray") is None:
+        raise MissingPart("POLYCAST_ENGINE asks for ray: pip install 'polycast[ray]'")
+
+    @contextmanager
+    def engine(jobs: int) -> Iterator[Submit]:
+        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+        import ray
+
+        here = {"num_gpus": own_gpus} if address == "ray" else {}
+        seen = {"env_vars": {"POLYCAST_HOME": home()}}
+        quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "error"}
+        ray.init(**cluster(address), **here, **quiet, runtime_env=seen)
+        try:
+            remote: Any = ray.remote(num_cpus=1, num_gpus=gpus, max_retries=2)(_trained)
+            yield lambda job: remote.remote(job).future()
+        finally:
+            ray.shutdown()
+
+    return engine
+
+
+def _trained(job: Job) -> Trial | None:
+    """Return the finished trial, and keep nothing of its network."""
+    try:
+        return train_trial(job)
+    finally:
+        import keras
+
+        keras.utils.clear_session()
+
+
+def _prepare(threads: int) -> None:
+    """Hold a process to its share of the processors, and end it with its parent."""
+    for name in ("TF_NUM_INTRAOP_THREADS", "OMP_NUM_THREADS"):
+        os.environ.setdefault(name, str(threads))
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
