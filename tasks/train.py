@@ -31,6 +31,7 @@ from data_contracts.recipes.brought import brought_by
 from data_contracts.split import SPLITS
 from tasks.backends import backend
 from tasks.checkpoints import Checkpoints
+from tasks.compiled import keep_compiled
 from tasks.control import control_contract
 from tasks.feed import fed
 from tasks.histograms import reference
@@ -86,6 +87,7 @@ def train_candidate(
     `checkpoints`: the place of the work's checkpoints, from which a run that was killed goes on;
     without one, there are none.
     """
+    keep_compiled()
     device = backend().use_device(contract.training.device)
     from tasks.learning.bundle import Bundle, save_bundle
 

@@ -23,6 +23,7 @@ from data_contracts.errors import dotted
 from data_contracts.recipes import recipe_model
 from data_contracts.tuning import Tuning
 from tasks.backends import backend
+from tasks.compiled import keep_compiled
 from tasks.feed import fed
 from tasks.learning.errors import Diverged
 from tasks.records import fold_name
@@ -124,6 +125,7 @@ def train_trial(job: Job) -> Trial | None:
 
 def _trained(job: Job, contract: Contract, tuning: Tuning) -> Trial:
     """Return the trial with what came of it. Raises Diverged, and OutOfTime."""
+    keep_compiled()
     backend().use_device(contract.training.device)
     from tasks.learning.fitting import fit_member
     from tasks.learning.preprocessing import Preprocessing
