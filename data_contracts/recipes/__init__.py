@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import yaml
 from pydantic import BeforeValidator
 
+from data_contracts.recipes.auto import AutoRecipe
 from data_contracts.recipes.base import BaseRecipe
 from data_contracts.recipes.brought import (
     ChosenRecipe,
@@ -33,6 +34,7 @@ from data_contracts.recipes.shared import SharedRecipe
 from data_contracts.section import Refusal, Section, all_refused, did_you_mean
 
 ARCHITECTURES: tuple[type[BaseRecipe], ...] = (
+    AutoRecipe,
     SharedRecipe,
     MultiHeadRecipe,
     IndependentRecipe,

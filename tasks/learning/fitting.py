@@ -99,11 +99,10 @@ def fit_member(
         network, curve = fit_network(contract, layout, train, validation, on_epoch, compiler)
     except Diverged as fault:
         if fault.network is not None:
-            kind.finish(fault.network, recipe, layout, validation.some)
-            fault.member = member(fault.network)
+            good = kind.finish(fault.network, recipe, layout, validation.some)
+            fault.member = member(good)
         raise
-    kind.finish(network, recipe, layout, validation.some)
-    return member(network), curve
+    return member(kind.finish(network, recipe, layout, validation.some)), curve
 
 
 def fit_network(
@@ -160,7 +159,9 @@ def _train(
     parts = len(trainee.objective.names)
     start = part_weights(weighing, layout, parts)
     trainee.weigh(part_weights("fixed", layout, parts), start, weighing == "learned")
-    steps = -(-train.count // recipe.batch_size)
+    train, validation = kind.rows(recipe, layout, train, validation)
+    batch_size = kind.batch_size(recipe, layout)
+    steps = -(-train.count // batch_size)
     trainee.compile(optimizer=optimizer(recipe, steps * recipe.epochs), jit_compile=True)
     stop = keras.callbacks.EarlyStopping(
         patience=recipe.patience,
@@ -176,7 +177,7 @@ def _train(
             raise ValueError("target_weights: gradnorm needs the backend's gradients")
         kernel = shared_kernel(trainee.network)
         own.append(GradNorm(train.some, kernel, compiler.gradients, recipe.seed))
-    budget = Budget(recipe.epochs, recipe.batch_size, recipe.seed)
+    budget = Budget(recipe.epochs, batch_size, recipe.seed)
     history = run_epochs(trainee, train, validation, budget, [*own, *callbacks], compiler)
     return trainee.network, Curve(history["loss"], history["val_loss"], first_epoch(recipe))
 
