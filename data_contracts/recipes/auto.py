@@ -19,7 +19,7 @@ class AutoRecipe(BaseRecipe, PointOptions):
     activation: Activation = "mish"
     """The activation after each hidden layer."""
     members: int | None = Field(default=None, ge=1)
-    """How many networks there are, each with weights of its own; from the rows when absent."""
+    """How many networks a group has, each with weights of its own; one per fold when absent."""
     blend: bool = True
     """Whether ridge and trees take a share, by their errors on rows that each part held out. Only
     where every target has the loss mse and a linear output."""
@@ -33,8 +33,9 @@ class AutoRecipe(BaseRecipe, PointOptions):
     """As in every recipe."""
     weight_decay: float = Field(default=0.02, ge=0)
     """Decoupled decay of kernels, per step, in shares of the step size."""
-    dropout: float = Field(default=0.1, ge=0, lt=1)
-    """The share of each hidden layer that is left out at random in a step."""
+    dropout: float = Field(default=0.3, ge=0, lt=1)
+    """The share of each hidden layer that is left out at random in a step. Where rows are few, a
+    second group of members has none; where they are many, a third of it holds."""
     epochs: int = Field(default=64, ge=1)
     """The most passes over the train rows."""
     batch_size: int = Field(default=256, ge=1)

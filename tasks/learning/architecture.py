@@ -42,6 +42,10 @@ class Architecture(ABC):
         """Return the recipe as plain data, with the number of `targets`."""
         return {**recipe.model_dump(mode="json"), "targets": layout.targets}
 
+    def told(self, network: keras.Model) -> dict[str, Any]:
+        """Return what a finished network has to tell of itself, as plain data beside settings."""
+        return {}
+
     @abstractmethod
     def answer(
         self,
@@ -67,6 +71,14 @@ class Architecture(ABC):
         The trainee may see other inputs than the network, such as a mark of each row.
         """
         return train, validation
+
+    def early_stopping(
+        self, recipe: Any, trainee: Trainee, first_epoch: int
+    ) -> keras.callbacks.EarlyStopping:
+        """Return what stops training, and puts the best epoch's weights back."""
+        return keras.callbacks.EarlyStopping(
+            patience=recipe.patience, restore_best_weights=True, start_from_epoch=first_epoch
+        )
 
     def batch_size(self, recipe: Any, layout: Layout) -> int:
         """Return how many rows a step takes."""

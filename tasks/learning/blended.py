@@ -42,6 +42,7 @@ def blended(
     rows: Arrays,
     folds: NDArray[np.int64] | None,
     validation: Mask,
+    groups: int,
     seed: int,
 ) -> keras.Model:
     """Return a network of the members' form that answers with the blend.
@@ -54,14 +55,15 @@ def blended(
     raw = run_network(network, rows.inputs)
     work = _Work(rows, targets, cuts, seed)
     parts = [work.ridge(), *work.trees()]
-    said = np.stack([_held_out(raw, folds), *(p.said for p in parts)])
+    members = np.split(raw, groups, axis=1)
+    said = np.stack([*(_held_out(m, folds) for m in members), *(p.said for p in parts)])
     weights = blend_weights(said[:, judged], targets[judged], rows.weight[judged].astype(float))
     weights = without_idle(weights)
     entry = keras.Input((layout.width,), name="inputs")
-    used = [(p, w) for p, w in zip(parts, weights[1:], strict=True) if w.any()]
-    blend = Blend(name="blend")
+    used = [(p, w) for p, w in zip(parts, weights[groups:], strict=True) if w.any()]
+    blend = Blend(groups, [p.name for p, _ in used], name="blend")
     answer = blend([network(entry), *(p.layer(entry) for p, _ in used)])
-    blend.set(np.stack([weights[0], *(w for _, w in used)]))
+    blend.set(np.stack([*weights[:groups], *(w for _, w in used)]))
     within = Between(name="within")
     answer = within(answer)
     within.set(*_limits(targets))

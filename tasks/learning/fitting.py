@@ -92,7 +92,7 @@ def fit_member(
     limits = limits_of(contract, [s.size for s in preprocessing.scalers])
 
     def member(network: keras.Model) -> Member:
-        settings = kind.settings(recipe, layout)
+        settings = kind.settings(recipe, layout) | kind.told(network)
         return Member(network, preprocessing, recipe.architecture, settings, limits)
 
     try:
@@ -163,11 +163,7 @@ def _train(
     batch_size = kind.batch_size(recipe, layout)
     steps = -(-train.count // batch_size)
     trainee.compile(optimizer=optimizer(recipe, steps * recipe.epochs), jit_compile=True)
-    stop = keras.callbacks.EarlyStopping(
-        patience=recipe.patience,
-        restore_best_weights=True,
-        start_from_epoch=first_epoch(recipe),
-    )
+    stop = kind.early_stopping(recipe, trainee, first_epoch(recipe))
     own = [*averaging(recipe), stop, _Watch(on_epoch, stop)]
     if recipe.schedule == "plateau":
         patience = max(1, recipe.patience // 2)

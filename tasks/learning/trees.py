@@ -39,7 +39,7 @@ def grow_extra_trees(inputs: Any, targets: Values, weight: Values, trees: int, s
     """Return a fitted model of extra trees, of scikit-learn."""
     from sklearn.ensemble import ExtraTreesRegressor
 
-    least = max(1, len(targets) // 4000)
+    least = 1 if len(targets) < 500 else max(2, len(targets) // 4000)
     model = ExtraTreesRegressor(trees, min_samples_leaf=least, max_depth=24, random_state=seed)
     return model.fit(inputs, _flat(targets), sample_weight=weight)
 

@@ -4,7 +4,6 @@ from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
-from keras import ops
 
 from tasks.learning.blended import blended
 from tasks.learning.feeding import Held, Rows
@@ -20,12 +19,13 @@ from tasks.learning.folds import (
     without_isolated,
 )  # fmt: skip
 from tasks.learning.layout import Layout
-from tasks.learning.networks.embeddings import Columns, PiecewiseLinearEmbedding
+from tasks.learning.networks.embeddings import Columns
+from tasks.learning.networks.folded import BestOfGroups, FoldedTrainee
 from tasks.learning.networks.outputs import bounded, deviations
-from tasks.learning.networks.parts import Between, RobustInputs
+from tasks.learning.networks.parts import Between, Blend, MemberDropout, Reaches, RobustInputs
 from tasks.learning.networks.point import PointArchitecture
 from tasks.learning.networks.stacked import StackedDense
-from tasks.learning.networks.trunk import dropped, noisy, penalty
+from tasks.learning.networks.trunk import noisy, penalty
 from tasks.learning.shards import Arrays
 from tasks.learning.trainee import Trainee
 
@@ -34,8 +34,8 @@ if TYPE_CHECKING:
 
 FEW = 2000
 """Rows below which networks are small and steps are of few rows."""
-EMBEDDED = 100
-"""Numbers are embedded where there are at most so many."""
+EMBEDDED = 32
+"""Numbers are encoded piecewise linearly where there are at most so many."""
 MOST_POOLED = 200_000
 """Rows above which no fold is held out: the validation rows are enough."""
 
@@ -53,7 +53,7 @@ class Auto(PointArchitecture):
         hidden = robust(known)
         robust.fit(layout.train.inputs, layout.numeric)
         hidden = _embedded(known, hidden, layout)
-        members = members_of(recipe, layout)
+        rates, members = rates_of(recipe, layout), members_of(recipe, layout)
         for i, width in enumerate(hidden_of(recipe, layout)):
             layer = StackedDense(
                 members, width, kernel_regularizer=penalty(recipe), name=f"hidden_{i}"
@@ -61,14 +61,23 @@ class Auto(PointArchitecture):
             hidden = keras.layers.Activation(recipe.activation, name=f"activation_{i}")(
                 layer(hidden)
             )
-            hidden = dropped(recipe, hidden, str(i))
+            if any(rates):
+                own = [rate for rate in rates for _ in range(members // len(rates))]
+                hidden = MemberDropout(own, name=f"dropout_{i}")(hidden)
         count = layout.targets + len(deviations(self.losses(recipe, layout)))
         raw = StackedDense(members, count, dtype="float32", name="targets")(hidden)
         return keras.Model(entry, bounded(raw, layout), name="auto")
 
     def trainee(self, network: keras.Model, recipe: Any, layout: Layout) -> Trainee:
         """Return members that each learn from the rows of other folds than their own."""
-        return FoldedTrainee(network, self.objective(recipe, layout))
+        groups = len(rates_of(recipe, layout))
+        return FoldedTrainee(network, self.objective(recipe, layout), groups)
+
+    def early_stopping(
+        self, recipe: Any, trainee: Trainee, first_epoch: int
+    ) -> keras.callbacks.EarlyStopping:
+        """Return what keeps each group's best epoch."""
+        return BestOfGroups(recipe.patience, first_epoch)
 
     def batch_size(self, recipe: Any, layout: Layout) -> int:
         """Return the rows of a step: a thirtieth of an epoch's, from 16 to what is named."""
@@ -96,7 +105,14 @@ class Auto(PointArchitecture):
         if poolable(layout.split, len(rows.weight)) and layout.rows == len(layout.train.weight):
             folds = fold_of_rows(len(rows.weight), layout.split, recipe.seed)
         held = np.arange(len(rows.weight)) >= len(layout.train.weight)
-        return blended(network, layout, rows, folds, held, recipe.seed)
+        return blended(
+            network, layout, rows, folds, held, len(rates_of(recipe, layout)), recipe.seed
+        )
+
+    def told(self, network: keras.Model) -> dict[str, Any]:
+        """Return the share of the answer that each part has, by target."""
+        found = [layer for layer in network.layers if isinstance(layer, Blend)]
+        return {"shares": found[0].told()} if found else {}
 
     def settings(self, recipe: Any, layout: Layout) -> dict[str, Any]:
         """Return the recipe as plain data, with what was chosen."""
@@ -117,8 +133,19 @@ def hidden_of(recipe: "AutoRecipe", layout: Layout) -> tuple[int, ...]:
 
 
 def members_of(recipe: "AutoRecipe", layout: Layout) -> int:
-    """Return how many members there are: as many as named, else one for each fold."""
-    return recipe.members or FOLDS
+    """Return how many members there are: in each group as named, else one for each fold."""
+    return (recipe.members or FOLDS) * len(rates_of(recipe, layout))
+
+
+def rates_of(recipe: "AutoRecipe", layout: Layout) -> tuple[float, ...]:
+    """Return the dropout of each group of members.
+
+    Few rows are learned with and without it, for what is noise to one set is all that another one
+    has to say; where rows are many, it matters little.
+    """
+    if layout.rows >= FEW:
+        return (recipe.dropout / 3,)
+    return (0.0, recipe.dropout) if recipe.dropout else (0.0,)
 
 
 def _embedded(known: Any, robust: Any, layout: Layout) -> Any:
@@ -129,52 +156,7 @@ def _embedded(known: Any, robust: Any, layout: Layout) -> Any:
     positions = [int(p) for p in layout.numeric]
     if not 0 < len(positions) <= EMBEDDED:
         return robust
-    embedding = PiecewiseLinearEmbedding(name="numeric_embedding")
+    embedding = Reaches(name="numeric_embedding")
     embedded = embedding(Columns(positions, name="numbers")(known))
     embedding.fit(layout.train.inputs[:, positions])
     return keras.layers.Concatenate(name="embedded")([embedded, robust])
-
-
-class FoldedTrainee(Trainee):
-    """Members that do not learn from rows of their own fold, where rows come with one.
-
-    Then a validation loss is that of the mean of the members that held the row out.
-    """
-
-    def _inputs(self, inputs: Any) -> tuple[Any, Any]:
-        """Return the network's inputs, and each row's fold or None."""
-        if inputs.shape[-1] == self.network.input_shape[-1]:
-            return inputs, None
-        return inputs[:, :-1], inputs[:, -1]
-
-    def call(self, inputs: Any, training: bool = False) -> Any:
-        """Return the network's raw output."""
-        return self.network(self._inputs(inputs)[0], training=training)
-
-    def losses_of(self, inputs: Any, truth: Any, output: Any, training: bool) -> Any:
-        """Return losses (rows, parts)."""
-        fold = self._inputs(inputs)[1]
-        if fold is None:
-            return self.objective(truth, output, training)
-        output = ops.cast(output, "float32")
-        members = output.shape[1]
-        own = ops.cast(ops.arange(members) % FOLDS, "float32")
-        held = ops.cast(ops.equal(fold[:, None], own), "float32")
-        if members < FOLDS and not training:
-            # A fold that no member holds out is not validated on.
-            count = ops.sum(held, axis=1, keepdims=True)
-            held = held / ops.maximum(count, 1.0)
-            mean = ops.sum(output * held[..., None], axis=1)
-            return self.objective(truth, mean, training) * (count > 0)
-        if not training:
-            share = held / ops.sum(held, axis=1, keepdims=True)
-            return self.objective(truth, ops.sum(output * share[..., None], axis=1), training)
-        return self._learned(truth, output, 1.0 - held)
-
-    def _learned(self, truth: Any, output: Any, seen: Any) -> Any:
-        """Return the mean losses (rows, parts) of the members that learn from each row."""
-        members = output.shape[1]
-        single = ops.reshape(output, (-1, output.shape[2]))
-        losses = self.objective(ops.repeat(truth, members, axis=0), single, True)
-        losses = ops.reshape(losses, (-1, members, losses.shape[-1])) * seen[..., None]
-        return ops.sum(losses, axis=1) / ops.maximum(ops.sum(seen, axis=1), 1.0)[:, None]

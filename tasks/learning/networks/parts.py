@@ -9,6 +9,9 @@ import keras
 import numpy as np
 from keras import ops
 
+BINS = 16
+"""Quantile bins of a number, at most."""
+
 if TYPE_CHECKING:
     from tasks.learning.trees import Trees
 
@@ -58,6 +61,69 @@ class RobustInputs(Fitted):
     def compute_output_shape(self, shape: Any) -> Any:
         """Return the shape that came."""
         return shape
+
+
+@keras.saving.register_keras_serializable("polycast")
+class Reaches(Fitted):
+    """How far each number reaches through each bin between its quantiles: piecewise-linear
+    encoding (Gorishniy, Rubachev & Babenko 2022, arXiv 2203.05556), mixed by the next layer alone.
+
+    (rows, numbers) to (rows, numbers * BINS).
+    """
+
+    def build(self, shape: Any) -> None:
+        """Make the edges (numbers, BINS + 1)."""
+        self.edges = self.hold("edges", (shape[-1], BINS + 1))
+
+    def fit(self, numbers: np.ndarray) -> None:
+        """Set the edges to the quantiles of train rows (rows, numbers)."""
+        self.edges.assign(np.quantile(numbers, np.linspace(0, 1, BINS + 1), axis=0).T)
+
+    def call(self, inputs: Any) -> Any:
+        """Return 0 for a bin above the number, 1 for one below, and the part reached between."""
+        exact = ops.cast(inputs, "float32")[..., None]
+        lower, width = self.edges[:, :-1], self.edges[:, 1:] - self.edges[:, :-1]
+        # A bin without width, where many rows have one value, is a step at that value.
+        inside = (exact - lower) / ops.where(width > 0, width, 1.0)
+        step = ops.cast(exact >= lower, "float32")
+        reach = ops.where(width > 0, ops.clip(inside, 0.0, 1.0), step)
+        return ops.reshape(reach, (-1, inputs.shape[-1] * BINS))
+
+    def compute_output_shape(self, shape: Any) -> Any:
+        """Return (rows, numbers * BINS)."""
+        return (shape[0], shape[-1] * BINS)
+
+
+@keras.saving.register_keras_serializable("polycast")
+class MemberDropout(keras.layers.Layer):
+    """Dropout of (rows, members, units) at a rate of each member's own."""
+
+    def __init__(self, rates: list[float], **options: Any) -> None:
+        super().__init__(**options)
+        self.rates = [float(r) for r in rates]
+        self.seed_generator = keras.random.SeedGenerator()
+
+    def call(self, inputs: Any, training: bool = False) -> Any:
+        """Return the inputs, in training with some of them 0 and the others larger."""
+        if not training:
+            return inputs
+        first, last = min(self.rates), max(self.rates)
+        if first == last:
+            return keras.random.dropout(inputs, last, seed=self.seed_generator)
+        count = self.rates.count(first)
+        some, others = inputs[:, :count], inputs[:, count:]
+        if first:
+            some = keras.random.dropout(some, first, seed=self.seed_generator)
+        others = keras.random.dropout(others, last, seed=self.seed_generator)
+        return ops.concatenate([some, others], axis=1)
+
+    def compute_output_shape(self, shape: Any) -> Any:
+        """Return the shape that came."""
+        return shape
+
+    def get_config(self) -> dict[str, Any]:
+        """Return what rebuilds the layer."""
+        return {**super().get_config(), "rates": self.rates}
 
 
 @keras.saving.register_keras_serializable("polycast")
@@ -131,11 +197,27 @@ class Forest(Fitted):
 
 @keras.saving.register_keras_serializable("polycast")
 class Blend(Fitted):
-    """Members (rows, members, targets) and other parts (rows, targets) each, by weight."""
+    """Groups of members (rows, groups * members, targets) and other parts (rows, targets) added.
+
+    Returns (rows, members, targets): member by member the groups' and the other parts' sum. `names`
+    says what the other parts are.
+    """
+
+    def __init__(self, groups: int, names: list[str], **options: Any) -> None:
+        super().__init__(**options)
+        self.groups, self.names = groups, list(names)
 
     def build(self, shapes: Any) -> None:
-        """Make the weights (parts, targets); the members are the first part."""
-        self.shares = self.hold("shares", (len(shapes), shapes[0][-1]))
+        """Make the weights (groups + other parts, targets)."""
+        count = self.groups + len(shapes) - 1
+        self.shares = self.hold("shares", (count, shapes[0][-1]))
+
+    def told(self) -> dict[str, list[float]]:
+        """Return each part's weights by target, those of all members together."""
+        shares = np.asarray(ops.convert_to_numpy(self.shares), np.float64)
+        members = shares[: self.groups].sum(axis=0)
+        whole = np.concatenate([members[None], shares[self.groups :]]).round(4)
+        return dict(zip(("networks", *self.names), whole.tolist(), strict=True))
 
     def set(self, shares: np.ndarray) -> None:
         """Set the weights (parts, targets)."""
@@ -144,11 +226,18 @@ class Blend(Fitted):
     def call(self, parts: Any) -> Any:
         """Return the members with the other parts' share in each: their mean is the blend."""
         members, *others = parts
-        whole = ops.cast(members, "float32") * self.shares[0]
+        own, targets = members.shape[1] // self.groups, members.shape[2]
+        grouped = ops.reshape(ops.cast(members, "float32"), (-1, self.groups, own, targets))
+        whole = ops.sum(grouped * self.shares[: self.groups][:, None], axis=1)
         for i, other in enumerate(others):
-            whole = whole + (ops.cast(other, "float32") * self.shares[i + 1])[:, None]
+            share = self.shares[self.groups + i]
+            whole = whole + (ops.cast(other, "float32") * share)[:, None]
         return whole
 
     def compute_output_shape(self, shapes: Any) -> Any:
-        """Return the members' shape."""
-        return shapes[0]
+        """Return (rows, members, targets)."""
+        return (shapes[0][0], shapes[0][1] // self.groups, shapes[0][2])
+
+    def get_config(self) -> dict[str, Any]:
+        """Return what rebuilds the layer."""
+        return {**super().get_config(), "groups": self.groups, "names": self.names}
