@@ -16,7 +16,7 @@ class AutoRecipe(BaseRecipe, PointOptions):
     architecture: Literal["auto"]
     hidden: Items[Width] | None = Field(default=None, min_length=1)
     """The width of each hidden layer, first to last; from the rows when absent."""
-    activation: Activation = "mish"
+    activation: Activation = "silu"
     """The activation after each hidden layer."""
     members: int | None = Field(default=None, ge=1)
     """How many networks a group has, each with weights of its own; one per fold when absent."""
@@ -34,8 +34,8 @@ class AutoRecipe(BaseRecipe, PointOptions):
     weight_decay: float = Field(default=0.02, ge=0)
     """Decoupled decay of kernels, per step, in shares of the step size."""
     dropout: float = Field(default=0.3, ge=0, lt=1)
-    """The share of each hidden layer that is left out at random in a step. Where rows are few, a
-    second group of members has none; where they are many, a third of it holds."""
+    """The share of each hidden layer that is left out at random in a step. Only where rows
+    are few: then one group of members has it, and another one has none."""
     epochs: int = Field(default=64, ge=1)
     """The most passes over the train rows."""
     batch_size: int = Field(default=256, ge=1)

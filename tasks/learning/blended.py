@@ -10,9 +10,10 @@ from numpy.typing import NDArray
 
 from tasks.learning.architecture import run_network
 from tasks.learning.blending import blend_weights, without_idle
-from tasks.learning.folds import FOLDS, divisions, ends, without_isolated
+from tasks.learning.corrupt import input_ends
+from tasks.learning.folds import FOLDS, IN_ORDER, divisions
 from tasks.learning.layout import Layout
-from tasks.learning.linear import Linear, fit_ridge, mean_of
+from tasks.learning.linear import Linear, fit_ridge
 from tasks.learning.networks.parts import Between, Blend, Forest
 from tasks.learning.shards import Arrays
 from tasks.learning.trees import Trees, as_arrays, grow_boosted, grow_extra_trees
@@ -22,7 +23,7 @@ Mask = NDArray[np.bool_]
 EXTRA_TREES, BOOSTED_TREES, FEWEST_BOOSTED = 200, 300, 100
 WORK = 1.2e7
 """Rows times inputs times trees, by fold, that boosting may take; fewer trees where it is more."""
-MARGIN = 0.1
+MARGIN = 1.0
 """How far beyond the train rows' values an answer may lie, in shares of their range."""
 
 
@@ -49,11 +50,11 @@ def blended(
 
     Without `folds` (rows,) the parts are fitted on what is not `validation`, and weighed on that.
     """
-    targets = without_isolated(rows.targets).astype(np.float64)
+    targets = rows.targets.astype(np.float64)
     cuts = [(~validation, validation)] if folds is None else list(divisions(folds))
     judged = np.logical_or.reduce([held for _, held in cuts])
     raw = run_network(network, rows.inputs)
-    work = _Work(rows, targets, cuts, seed)
+    work = _Work(rows, targets, cuts, layout.split in IN_ORDER, seed)
     parts = [work.ridge(), *work.trees()]
     members = np.split(raw, groups, axis=1)
     said = np.stack([*(_held_out(m, folds) for m in members), *(p.said for p in parts)])
@@ -92,23 +93,31 @@ class _Work:
     """Fits parts, each on every fold's other rows."""
 
     def __init__(
-        self, rows: Arrays, targets: Values, cuts: list[tuple[Mask, Mask]], seed: int
+        self, rows: Arrays, targets: Values, cuts: list[tuple[Mask, Mask]], ordered: bool, seed: int
     ) -> None:
         self.rows, self.targets, self.cuts, self.seed = rows, targets, cuts, seed
         self.weight = rows.weight.astype(np.float64)
         self.filled = targets
+        self.ordered = ordered
 
     def ridge(self) -> Part:
-        """Return ridge regression; missing targets are filled with what it says for the trees."""
-        low, high = np.array([ends(c) for c in self.rows.inputs.T]).T
+        """Return ridge regression; missing targets are filled with what it says for the trees.
+
+        It is fitted on all rows: where inputs are about as many as rows, a fold fewer would be
+        another regression. Of rows in no order it says what it would without each of them.
+        """
+        low, high = input_ends(self.rows, beyond=1.0)
         inputs = np.clip(self.rows.inputs.astype(np.float64), low, high)
-        said, found = np.zeros_like(self.targets), []
-        for fitted, held in self.cuts:
-            own = fit_ridge(inputs[fitted], self.targets[fitted], self.weight[fitted])
-            said[held] = own.predict(inputs[held])
-            found.append(own)
-        whole = mean_of(found)
+        every = self.cuts[0][0] if len(self.cuts) == 1 else np.ones(len(inputs), bool)
+        whole = fit_ridge(inputs[every], self.targets[every], self.weight[every])
         missing = ~np.isfinite(self.targets)
+        said = np.where(missing, 0.0, self.targets)
+        if self.ordered or len(self.cuts) == 1:
+            for fitted, held in self.cuts:
+                own = fit_ridge(inputs[fitted], self.targets[fitted], self.weight[fitted])
+                said[held] = own.predict(inputs[held])
+        else:
+            said = np.where(missing, 0.0, whole.left_out)
         self.filled = np.where(missing, whole.predict(inputs), self.targets)
         return Part("ridge", said, lambda entry: _linear(entry, whole, low, high))
 

@@ -61,34 +61,3 @@ def divisions(folds: NDArray[np.int64]) -> Iterator[tuple[NDArray[np.bool_], NDA
         held = folds == fold
         if held.any() and not held.all():
             yield ~held, held
-
-
-def without_isolated(targets: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return targets with NaN for values that stand so far off that they must be corrupt.
-
-    Such a value lies farther from the next one than all others of its column lie apart. A heavy
-    tail has none: its values lie ever more thinly, but never with such a gap.
-    """
-    found = targets.copy()
-    for column in found.T:
-        low, high = ends(column)
-        column[(column < low) | (column > high)] = np.nan
-    return found
-
-
-def ends(values: NDArray[np.float32]) -> tuple[float, float]:
-    """Return the least and the greatest of values (n,) that are not isolated; NaN is left out.
-
-    At most one in a hundred values is isolated, and none where there are fewer than twenty.
-    """
-    known = np.sort(values[np.isfinite(values)].astype(np.float64))
-    if not len(known):
-        return -np.inf, np.inf
-    first, last = 0, len(known) - 1
-    for _ in range(len(known) // 100 + 1 if len(known) >= 20 else 0):
-        above = known[last] - known[last - 1] > known[last - 1] - known[first] > 0
-        below = known[first + 1] - known[first] > known[last] - known[first + 1] > 0
-        if not (above or below):
-            break
-        first, last = first + int(below), last - int(above)
-    return float(known[first]), float(known[last])

@@ -15,6 +15,9 @@ class Linear:
 
     kernel: Values
     bias: Values
+    left_out: Values
+    """What the fit without it would say of each row that was fitted on (n, targets); NaN where
+    the target is missing."""
 
     def predict(self, inputs: Values) -> Values:
         """Return targets (n, targets)."""
@@ -26,20 +29,14 @@ def fit_ridge(inputs: Values, targets: Values, weight: Values) -> Linear:
     known = np.isfinite(targets)
     if known.all():
         return _fit(inputs, targets, weight)
-    parts = []
+    kernel = np.zeros((inputs.shape[1], targets.shape[1]))
+    bias, left_out = np.zeros(targets.shape[1]), np.full(targets.shape, np.nan)
     for i, own in enumerate(known.T):
         if own.any():
-            parts.append(_fit(inputs[own], targets[own, i : i + 1], weight[own]))
-        else:
-            parts.append(Linear(np.zeros((inputs.shape[1], 1)), np.zeros(1)))
-    kernel = np.concatenate([p.kernel for p in parts], axis=1)
-    return Linear(kernel, np.concatenate([p.bias for p in parts]))
-
-
-def mean_of(parts: list[Linear]) -> Linear:
-    """Return what predicts the mean of what the parts predict."""
-    kernel = np.mean([p.kernel for p in parts], axis=0)
-    return Linear(kernel, np.mean([p.bias for p in parts], axis=0))
+            found = _fit(inputs[own], targets[own, i : i + 1], weight[own])
+            kernel[:, i], bias[i] = found.kernel[:, 0], found.bias[0]
+            left_out[own, i] = found.left_out[:, 0]
+    return Linear(kernel, bias, left_out)
 
 
 def _fit(inputs: Values, targets: Values, weight: Values) -> Linear:
@@ -52,15 +49,17 @@ def _fit(inputs: Values, targets: Values, weight: Values) -> Linear:
     left, size, right = np.linalg.svd(own, full_matrices=False)
     turned = left.T @ goal
     kept = size**2 / (size**2 + PENALTIES[:, None])
-    errors = np.stack([_left_out(left, turned, goal, k) for k in kept])
+    errors = np.stack([(_errors(left, turned, goal, k) ** 2).mean(axis=0) for k in kept])
     best = kept[errors.argmin(axis=0)].T
+    missed = np.stack(
+        [_errors(left, turned[:, [i]], goal[:, [i]], k)[:, 0] for i, k in enumerate(best.T)], axis=1
+    )
     inverse = np.where(size > 1e-12 * size.max(initial=0), 1 / np.maximum(size, 1e-300), 0.0)
     kernel = (right.T @ (best * inverse[:, None] * turned)) / deviation[:, None]
-    return Linear(kernel, middle - center @ kernel)
+    return Linear(kernel, middle - center @ kernel, targets - missed / np.maximum(root, 1e-9))
 
 
-def _left_out(left: Values, turned: Values, goal: Values, kept: Values) -> Values:
-    """Return the mean squared error by target of each row as the fit without it has it."""
+def _errors(left: Values, turned: Values, goal: Values, kept: Values) -> Values:
+    """Return the error (n, targets) that the fit without a row has of it."""
     own = (left**2) @ kept + 1 / len(goal)
-    error = (goal - left @ (kept[:, None] * turned)) / np.maximum(1 - own, 1e-3)[:, None]
-    return (error**2).mean(axis=0)
+    return (goal - left @ (kept[:, None] * turned)) / np.maximum(1 - own, 1e-3)[:, None]

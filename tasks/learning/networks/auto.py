@@ -6,17 +6,16 @@ import keras
 import numpy as np
 
 from tasks.learning.blended import blended
+from tasks.learning.corrupt import input_ends, without_corrupt
 from tasks.learning.feeding import Held, Rows
 from tasks.learning.folds import (
     FOLDS,
     IN_ORDER,
     SHUFFLED,
-    ends,
     fold_of_rows,
     in_batches,
     joined,
     marked,
-    without_isolated,
 )  # fmt: skip
 from tasks.learning.layout import Layout
 from tasks.learning.networks.embeddings import Columns
@@ -26,7 +25,6 @@ from tasks.learning.networks.parts import Between, Blend, MemberDropout, Reaches
 from tasks.learning.networks.point import PointArchitecture
 from tasks.learning.networks.stacked import StackedDense
 from tasks.learning.networks.trunk import noisy, penalty
-from tasks.learning.shards import Arrays
 from tasks.learning.trainee import Trainee
 
 if TYPE_CHECKING:
@@ -48,7 +46,7 @@ class Auto(PointArchitecture):
         entry = keras.Input((layout.width,), name="inputs")
         within = Between(name="inputs_within")
         known = noisy(recipe, within(entry))
-        within.set(*np.array([ends(column) for column in layout.train.inputs.T]).T)
+        within.set(*input_ends(layout.train))
         robust = RobustInputs(name="robust")
         hidden = robust(known)
         robust.fit(layout.train.inputs, layout.numeric)
@@ -88,8 +86,7 @@ class Auto(PointArchitecture):
         held = isinstance(train, Held) and isinstance(validation, Held)
         if not held or not poolable(layout.split, train.count + validation.count):
             return train, validation
-        whole = joined(train.some, validation.some)
-        whole = Arrays(whole.inputs, without_isolated(whole.targets), whole.weight)
+        whole = without_corrupt(joined(train.some, validation.some))
         folds = fold_of_rows(len(whole.weight), layout.split, recipe.seed)
         pooled = Held(in_batches(marked(whole, folds), self.batch_size(recipe, layout)))
         return pooled, pooled
@@ -101,7 +98,7 @@ class Auto(PointArchitecture):
         plain = all(o.activation == "linear" for o in layout.outputs)
         if not recipe.blend or not plain or set(self.losses(recipe, layout)) != {"mse"}:
             return network
-        folds, rows = None, joined(layout.train, validation)
+        folds, rows = None, without_corrupt(joined(layout.train, validation))
         if poolable(layout.split, len(rows.weight)) and layout.rows == len(layout.train.weight):
             folds = fold_of_rows(len(rows.weight), layout.split, recipe.seed)
         held = np.arange(len(rows.weight)) >= len(layout.train.weight)
@@ -141,11 +138,9 @@ def rates_of(recipe: "AutoRecipe", layout: Layout) -> tuple[float, ...]:
     """Return the dropout of each group of members.
 
     Few rows are learned with and without it, for what is noise to one set is all that another one
-    has to say; where rows are many, it matters little.
+    has to say. Where rows are many, stopping in time is enough.
     """
-    if layout.rows >= FEW:
-        return (recipe.dropout / 3,)
-    return (0.0, recipe.dropout) if recipe.dropout else (0.0,)
+    return (0.0, recipe.dropout) if recipe.dropout and layout.rows < FEW else (0.0,)
 
 
 def _embedded(known: Any, robust: Any, layout: Layout) -> Any:
