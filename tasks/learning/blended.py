@@ -74,7 +74,7 @@ def blended(
 def _held_out(raw: Values, folds: NDArray[np.int64] | None) -> Values:
     """Return the mean (rows, targets) of the members that held each row out."""
     if folds is None:
-        return raw.mean(axis=1)
+        return np.asarray(raw.mean(axis=1))
     own = np.arange(raw.shape[1]) % FOLDS == folds[:, None]
     # A fold that no member held out is answered by all.
     own[~own.any(axis=1)] = True
@@ -171,9 +171,9 @@ def _linear(entry: Any, linear: Linear, low: Values, high: Values) -> Any:
 
 def _forest(trees: Trees, name: str) -> Callable[[Any], Any]:
     def layer(entry: Any) -> Any:
-        forest = Forest(
-            len(trees.roots), len(trees.feature), *trees.values.shape, trees.depth, name=name
-        )
+        leaves, targets = trees.values.shape
+        sizes = (len(trees.roots), len(trees.feature), leaves, targets, trees.depth)
+        forest = Forest(*sizes, name=name)
         answer = forest(entry)
         forest.set(trees)
         return answer

@@ -37,7 +37,7 @@ def without_idle(weights: Values) -> Values:
     """Return weights (parts, targets) with nothing for parts that hardly count."""
     idle = weights.max(axis=1) < LEAST
     kept = np.where(idle[:, None], 0.0, weights)
-    return kept * (weights.sum(axis=0) / np.maximum(kept.sum(axis=0), 1e-12))
+    return np.asarray(kept * (weights.sum(axis=0) / np.maximum(kept.sum(axis=0), 1e-12)))
 
 
 def _solved(gram: Values, slope: Values) -> Values:

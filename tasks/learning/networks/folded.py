@@ -79,6 +79,8 @@ class BestOfGroups(keras.callbacks.EarlyStopping):
     def __init__(self, patience: int, start: int) -> None:
         super().__init__(patience=patience, restore_best_weights=True, start_from_epoch=start)
         self.least: Any = None
+        self.wait = 0
+        self.best_weights: Any = None
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         """Forget what was."""
