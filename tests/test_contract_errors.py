@@ -103,7 +103,7 @@ MISTAKES = [
     ("base: shared", "base: sared", "15:10 recipe.base", "one of: heads_64", "'sared_128_64'"),
     ("base: shared_128_64", "base: [1]", "15:10 recipe.base", "one of: heads_64", "[1] (a l"),
     ("{base: shared_128_64, epochs: 3}", "big", "15:1 recipe", "one of: auto, heads_64", "'big'"),
-    ("{base: shared_128_64, epochs: 3}", "5", "15:1 recipe", "a name (auto, heads_64, shared", "5 ("),
+    ("{base: shared_128_64, epochs: 3}", "5", "15:1 recipe", "a name (auto, heads_64", "5 ("),
     ("base: shared_128_64, ", "", "15:1 recipe", "{architecture: …, …}", "a mapping with"),
     ("base: s", "architecture: s", "15:10 recipe.architecture", "shared", "'shared_128_64"),
     ("rule: baseline", "rule: baselin", "18:8 gate.rules[0].rule", "one of: absolute", "'baselin'"),

@@ -21,7 +21,14 @@ from tasks.learning.layout import Layout
 from tasks.learning.networks.embeddings import Columns
 from tasks.learning.networks.folded import BestOfGroups, FoldedTrainee
 from tasks.learning.networks.outputs import bounded, deviations
-from tasks.learning.networks.parts import Between, Blend, MemberDropout, Reaches, RobustInputs
+from tasks.learning.networks.parts import (
+    Between,
+    Blend,
+    MemberDropout,
+    Reaches,
+    RobustInputs,
+    SeenBy,
+)
 from tasks.learning.networks.point import PointArchitecture
 from tasks.learning.networks.stacked import StackedDense
 from tasks.learning.networks.trunk import noisy, penalty
@@ -50,8 +57,8 @@ class Auto(PointArchitecture):
         robust = RobustInputs(name="robust")
         hidden = robust(known)
         robust.fit(layout.train.inputs, layout.numeric)
-        hidden = _embedded(known, hidden, layout)
         rates, members = rates_of(recipe, layout), members_of(recipe, layout)
+        hidden = _embedded(known, hidden, layout, rates, members)
         for i, width in enumerate(hidden_of(recipe, layout)):
             layer = StackedDense(
                 members, width, kernel_regularizer=penalty(recipe), name=f"hidden_{i}"
@@ -143,10 +150,13 @@ def rates_of(recipe: "AutoRecipe", layout: Layout) -> tuple[float, ...]:
     return (0.0, recipe.dropout) if recipe.dropout and layout.rows < FEW else (0.0,)
 
 
-def _embedded(known: Any, robust: Any, layout: Layout) -> Any:
+def _embedded(
+    known: Any, robust: Any, layout: Layout, rates: tuple[float, ...], members: int
+) -> Any:
     """Return robust inputs beside known numbers embedded piecewise linearly; alone where many.
 
     Steps between bins are met exactly by numbers as they came, and by nothing computed of them.
+    Members with dropout see no steps: they are smooth where the others are not.
     """
     positions = [int(p) for p in layout.numeric]
     if not 0 < len(positions) <= EMBEDDED:
@@ -154,4 +164,7 @@ def _embedded(known: Any, robust: Any, layout: Layout) -> Any:
     embedding = Reaches(name="numeric_embedding")
     embedded = embedding(Columns(positions, name="numbers")(known))
     embedding.fit(layout.train.inputs[:, positions])
-    return keras.layers.Concatenate(name="embedded")([embedded, robust])
+    if not any(rates):
+        return keras.layers.Concatenate(name="embedded")([embedded, robust])
+    seeing = [not rate for rate in rates for _ in range(members // len(rates))]
+    return SeenBy(seeing, name="embedded")([embedded, robust])

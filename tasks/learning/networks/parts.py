@@ -95,6 +95,34 @@ class Reaches(Fitted):
 
 
 @keras.saving.register_keras_serializable("polycast")
+class SeenBy(keras.layers.Layer):
+    """Inputs that some members see, (rows, some), before those that all see, (rows, others).
+
+    Returns (rows, members, some + others), with zeros for what a member does not see.
+    """
+
+    def __init__(self, seeing: list[bool], **options: Any) -> None:
+        super().__init__(**options)
+        self.seeing = [bool(s) for s in seeing]
+
+    def call(self, parts: Any) -> Any:
+        """Return every member's inputs."""
+        some, others = (ops.cast(part, self.compute_dtype) for part in parts)
+        seeing = np.array(self.seeing, np.float32)[:, None]
+        own = some[:, None] * ops.cast(seeing, self.compute_dtype)
+        alike = others[:, None] * ops.cast(np.ones_like(seeing), self.compute_dtype)
+        return ops.concatenate([own, alike], axis=-1)
+
+    def compute_output_shape(self, shapes: Any) -> Any:
+        """Return (rows, members, some + others)."""
+        return (shapes[0][0], len(self.seeing), shapes[0][1] + shapes[1][1])
+
+    def get_config(self) -> dict[str, Any]:
+        """Return what rebuilds the layer."""
+        return {**super().get_config(), "seeing": self.seeing}
+
+
+@keras.saving.register_keras_serializable("polycast")
 class MemberDropout(keras.layers.Layer):
     """Dropout of (rows, members, units) at a rate of each member's own."""
 
