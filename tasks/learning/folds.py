@@ -42,6 +42,14 @@ def marked(rows: Arrays, folds: NDArray[np.int64]) -> Arrays:
     return Arrays(np.concatenate([rows.inputs, own], axis=1), rows.targets, rows.weight)
 
 
+def repeated(rows: Arrays, times: int) -> Arrays:
+    """Return rows several times, one time after the other."""
+    if times == 1:
+        return rows
+    inputs, targets = (np.tile(a, (times, 1)) for a in (rows.inputs, rows.targets))
+    return Arrays(inputs, targets, np.tile(rows.weight, times))
+
+
 def in_batches(rows: Arrays, size: int) -> Arrays:
     """Return rows with some of them again, of no weight, so that batches of `size` divide them.
 

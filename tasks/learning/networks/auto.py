@@ -16,6 +16,7 @@ from tasks.learning.folds import (
     in_batches,
     joined,
     marked,
+    repeated,
 )  # fmt: skip
 from tasks.learning.layout import Layout
 from tasks.learning.networks.embeddings import Columns
@@ -41,6 +42,8 @@ FEW = 2000
 """Rows below which networks are small and steps are of few rows."""
 EMBEDDED = 32
 """Numbers are encoded piecewise linearly where there are at most so many."""
+LEAST = 384
+"""Rows that an epoch has at least: fewer are taken several times."""
 MOST_POOLED = 200_000
 """Rows above which no fold is held out: the validation rows are enough."""
 
@@ -95,8 +98,10 @@ class Auto(PointArchitecture):
             return train, validation
         whole = without_corrupt(joined(train.some, validation.some))
         folds = fold_of_rows(len(whole.weight), layout.split, recipe.seed)
-        pooled = Held(in_batches(marked(whole, folds), self.batch_size(recipe, layout)))
-        return pooled, pooled
+        pooled, size = marked(whole, folds), self.batch_size(recipe, layout)
+        copies = -(-LEAST // len(whole.weight))
+        train = Held(in_batches(repeated(pooled, copies), size))
+        return train, train if copies == 1 else Held(in_batches(pooled, size))
 
     def finish(
         self, network: keras.Model, recipe: Any, layout: Layout, validation: Any
