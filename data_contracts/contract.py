@@ -19,7 +19,7 @@ from data_contracts.constraints import Declared
 from data_contracts.expectations import Expectations, columns_of
 from data_contracts.gate import Gate
 from data_contracts.monitoring import Monitoring
-from data_contracts.recipes import Recipe
+from data_contracts.recipes import AUTO, Recipe
 from data_contracts.section import Column, Items, Section, all_refused
 from data_contracts.settings import Evaluation, Publishing, Schedule, Training
 from data_contracts.source import Source
@@ -67,8 +67,8 @@ class Contract(Section):
     """What must hold of the rows and of the table."""
     split: Split
     """How rows are divided into train, validation, calibration and test."""
-    recipe: Recipe
-    """A ready-made name, {base: NAME, …changes}, or {architecture: …, …options}."""
+    recipe: Recipe = Field(default=AUTO, validate_default=True)
+    """`auto`, a ready-made name, {base: NAME, …changes}, or {architecture: …, …options}."""
     training: Training = Training()
     """How this machine trains."""
     tuning: Tuning | None = None

@@ -9,7 +9,7 @@ import json
 from typing import Any
 
 from data_contracts.contract import Contract
-from data_contracts.recipes import ARCHITECTURES, ready_made
+from data_contracts.recipes import ARCHITECTURES, AUTO, ready_made
 
 Schema = dict[str, Any]
 
@@ -38,9 +38,9 @@ def schema_text() -> str:
 
 def _name() -> Schema:
     return {
-        "enum": list(ready_made()),
+        "enum": [AUTO, *ready_made()],
         "title": "Name",
-        "description": "A ready-made recipe, as it is.",
+        "description": "auto, or a ready-made recipe as it is.",
     }
 
 

@@ -19,6 +19,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from statistics import mean
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -102,6 +103,7 @@ def train_candidate(
     save_bundle(Bundle([f.member for f in published], intervals, found), folder / "bundle")
     _keep_curves([*published, *(f for f in fits if f not in published)], folder)
     _keep_layers(published, folder)
+    _keep_shares(published, folder)
     candidate = Candidate(
         shards=shards,
         members=len(published),
@@ -176,6 +178,16 @@ def _keep_layers(fits: list[_Fit], folder: Path) -> None:
 
     layers = [[kernel._asdict() for kernel in layer_weights(f.member.network)] for f in fits]
     (folder / "layers.json").write_text(json.dumps(layers), "utf-8")
+
+
+def _keep_shares(fits: list[_Fit], folder: Path) -> None:
+    """Write each part's share of the answer, the mean over members and targets, where the answer
+    is a blend."""
+    told = [f.member.settings["shares"] for f in fits if "shares" in f.member.settings]
+    if told:
+        names = dict.fromkeys(name for shares in told for name in shares)
+        sums = {n: sum(mean(s[n]) for s in told if n in s) / len(told) for n in names}
+        (folder / "shares.json").write_text(json.dumps(sums), "utf-8")
 
 
 def _control(control: Contract, desk: _Desk, fold: Fold) -> "Member":

@@ -24,12 +24,14 @@ from tasks.learning.layout import Layout, lay_out
 from tasks.learning.limits import limits_of
 from tasks.learning.networks import architecture
 from tasks.learning.networks.outputs import Bounded
+from tasks.learning.networks.parts import Blend, Forest
 from tasks.learning.shards import Arrays, to_arrays
 from tasks.learning.trainee import Trainee
 from tests.builders import small_contract, small_rows
 from tests.walk import surroundings
 
 OPTIONS: dict[str, list[dict[str, Any]]] = {
+    "auto": [{}, {"members": 2, "loss": "gaussian_nll"}],
     "shared": [
         {},
         {"block": "residual", "normalization": "batch", "numeric_embedding": "periodic"},
@@ -100,8 +102,9 @@ def test_every_class_that_is_saved_goes_through_this_harness() -> None:
         for name, found in keras.saving.get_custom_objects().items()
         if name.startswith("polycast>") and issubclass(found, keras.layers.Layer)
     }
-    # Bounded needs targets with bounds: tests/test_outputs.py has them.
-    assert saved - layers == {Bounded}
+    # Bounded needs targets with bounds: tests/test_outputs.py has them. The last step of auto
+    # brings Forest and Blend: tests/test_auto.py has them.
+    assert saved - layers == {Bounded, Forest, Blend}
 
 
 @every_case
@@ -215,7 +218,7 @@ def bundles(request: pytest.FixtureRequest) -> dict[str, Bundle]:
             continue
         own = Case(name, options)
         network, recipe = own.trainee().network, own.contract.recipe
-        own.kind.finish(network, recipe, own.layout, own.arrays)
+        network = own.kind.finish(network, recipe, own.layout, own.arrays)
         settings, limits = own.kind.settings(recipe, own.layout), limits_of(own.contract, (1, 1))
         found[case] = Bundle([Member(network, own.preprocessing, name, settings, limits)])
     return found

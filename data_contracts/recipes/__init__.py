@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import yaml
 from pydantic import BeforeValidator
 
+from data_contracts.recipes.auto import AutoRecipe
 from data_contracts.recipes.base import BaseRecipe
 from data_contracts.recipes.brought import (
     ChosenRecipe,
@@ -32,7 +33,11 @@ from data_contracts.recipes.quantile import QuantileRecipe
 from data_contracts.recipes.shared import SharedRecipe
 from data_contracts.section import Refusal, Section, all_refused, did_you_mean
 
+AUTO = "auto"
+"""The recipe of a contract that names none; no ready-made one, but named like one."""
+
 ARCHITECTURES: tuple[type[BaseRecipe], ...] = (
+    AutoRecipe,
     SharedRecipe,
     MultiHeadRecipe,
     IndependentRecipe,
@@ -81,19 +86,21 @@ def ready_made() -> dict[str, dict[str, Any]]:
 
 
 def resolve(recipe: Any) -> Any:
-    """Return a recipe's full mapping from a ready-made name or `{base: NAME, …changes}`.
+    """Return a recipe's full mapping from `auto`, a ready-made name or `{base: NAME, …changes}`.
 
     A mapping with `architecture`, or a recipe's model, comes back as it is.
     Raises ValidationError on a name that is not ready-made, and on anything else.
     """
     if isinstance(recipe, str):
-        return dict(_named(recipe, ()))
+        return {"architecture": AUTO} if recipe == AUTO else dict(_named(recipe, (), AUTO))
     if isinstance(recipe, dict) and "base" in recipe:
         changes = {key: value for key, value in recipe.items() if key != "base"}
         return _named(recipe["base"], ("base",)) | changes
     if isinstance(recipe, Section) or (isinstance(recipe, dict) and "architecture" in recipe):
         return recipe
-    forms = f"a name ({', '.join(ready_made())}), {{base: NAME, …}} or {{architecture: …, …}}"
+    forms = (
+        f"a name ({', '.join((AUTO, *ready_made()))}), {{base: NAME, …}} or {{architecture: …, …}}"
+    )
     raise all_refused("recipe", [Refusal((), forms, recipe)])
 
 
@@ -103,9 +110,10 @@ else:
     Recipe = Annotated[reduce(or_, ARCHITECTURES), ChosenRecipe(), BeforeValidator(resolve)]
 
 
-def _named(name: Any, path: tuple[str, ...]) -> dict[str, Any]:
+def _named(name: Any, path: tuple[str, ...], *more: str) -> dict[str, Any]:
     known = ready_made()
     if not isinstance(name, str) or name not in known:
-        expected, hint = f"one of: {', '.join(known)}", did_you_mean(str(name), list(known))
+        names = [*more, *known]
+        expected, hint = f"one of: {', '.join(names)}", did_you_mean(str(name), names)
         raise all_refused("recipe", [Refusal(path, expected, name, hint)])
     return known[name]

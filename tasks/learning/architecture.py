@@ -12,6 +12,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
+from tasks.learning.feeding import Rows
 from tasks.learning.layout import Layout
 from tasks.learning.predictions import Answer
 from tasks.learning.trainee import Objective, Trainee
@@ -41,6 +42,10 @@ class Architecture(ABC):
         """Return the recipe as plain data, with the number of `targets`."""
         return {**recipe.model_dump(mode="json"), "targets": layout.targets}
 
+    def told(self, network: keras.Model) -> dict[str, Any]:
+        """Return what a finished network has to tell of itself, as plain data beside settings."""
+        return {}
+
     @abstractmethod
     def answer(
         self,
@@ -60,11 +65,31 @@ class Architecture(ABC):
         """Return the model that is fitted, around the network."""
         return Trainee(network, self.objective(recipe, layout))
 
-    def finish(  # noqa: B027  not every architecture has something to finish
+    def rows(self, recipe: Any, layout: Layout, train: Rows, validation: Rows) -> tuple[Rows, Rows]:
+        """Return the rows that steps are taken on and those that epochs are compared on.
+
+        The trainee may see other inputs than the network, such as a mark of each row.
+        """
+        return train, validation
+
+    def early_stopping(
+        self, recipe: Any, trainee: Trainee, first_epoch: int
+    ) -> keras.callbacks.EarlyStopping:
+        """Return what stops training, and puts the best epoch's weights back."""
+        return keras.callbacks.EarlyStopping(
+            patience=recipe.patience, restore_best_weights=True, start_from_epoch=first_epoch
+        )
+
+    def batch_size(self, recipe: Any, layout: Layout) -> int:
+        """Return how many rows a step takes."""
+        return int(recipe.batch_size)
+
+    def finish(
         self, network: keras.Model, recipe: Any, layout: Layout, validation: Any
-    ) -> None:
-        """Set what is computed once, after the last step, from `layout.train` and `validation`
-        (both Arrays)."""
+    ) -> keras.Model:
+        """Return what a bundle keeps: the network with what is computed once, after the last
+        step, from `layout.train` and `validation` (both Arrays)."""
+        return network
 
 
 BATCH_ROWS = 8192

@@ -96,7 +96,7 @@ def fit_member(
     limits = limits_of(contract, [s.size for s in preprocessing.scalers])
 
     def member(network: keras.Model) -> Member:
-        settings = kind.settings(recipe, layout)
+        settings = kind.settings(recipe, layout) | kind.told(network)
         return Member(network, preprocessing, recipe.architecture, settings, limits)
 
     try:
@@ -105,11 +105,10 @@ def fit_member(
         )
     except Diverged as fault:
         if fault.network is not None:
-            kind.finish(fault.network, recipe, layout, validation.some)
-            fault.member = member(fault.network)
+            good = kind.finish(fault.network, recipe, layout, validation.some)
+            fault.member = member(good)
         raise
-    kind.finish(network, recipe, layout, validation.some)
-    return member(network), curve
+    return member(kind.finish(network, recipe, layout, validation.some)), curve
 
 
 def fit_network(
@@ -177,13 +176,11 @@ def _train(
     parts = len(trainee.objective.names)
     first = part_weights(weighing, layout, parts)
     trainee.weigh(part_weights("fixed", layout, parts), first, weighing == "learned")
-    steps = -(-train.count // recipe.batch_size)
+    train, validation = kind.rows(recipe, layout, train, validation)
+    batch_size = kind.batch_size(recipe, layout)
+    steps = -(-train.count // batch_size)
     trainee.compile(optimizer=optimizer(recipe, steps * recipe.epochs), jit_compile=True)
-    stop = keras.callbacks.EarlyStopping(
-        patience=recipe.patience,
-        restore_best_weights=True,
-        start_from_epoch=first_epoch(recipe),
-    )
+    stop = kind.early_stopping(recipe, trainee, first_epoch(recipe))
     own = [*averaging(recipe), stop, Watch(on_epoch, stop)]
     if recipe.schedule == "plateau":
         patience = max(1, recipe.patience // 2)
@@ -194,7 +191,7 @@ def _train(
         kernel = shared_kernel(trainee.network)
         own.append(GradNorm(train.some, kernel, compiler.gradients, recipe.seed))
     parts = contract.training.accumulate
-    budget = Budget(recipe.epochs, recipe.batch_size, recipe.seed, parts)
+    budget = Budget(recipe.epochs, batch_size, recipe.seed, parts)
     history = run_epochs(trainee, train, validation, budget, [*own, *callbacks], compiler, keeper)
     return trainee.network, Curve(history["loss"], history["val_loss"], first_epoch(recipe))
 

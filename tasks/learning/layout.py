@@ -65,6 +65,8 @@ class Layout:
     """The positions of each target group's and each vector's targets."""
     count: int | None = None
     """How many train rows there are, where `train` is a choice of them."""
+    split: str = "column"
+    """By what kind of split train rows are told from others."""
 
     @property
     def rows(self) -> int:
@@ -101,6 +103,7 @@ def lay_out(
         shares=tuple(_shares(contract, preprocessing)),
         groups=_positions(contract),
         count=count,
+        split=contract.split.kind,
     )
 
 

@@ -45,6 +45,7 @@ def write_run(contract: Contract, publication: Publication, run_id: str, folder:
         predictions=scores / "predictions.parquet",
         curves=candidate / "curves.json",
         layers=candidate / "layers.json",
+        shares=_where_it_is(candidate / "shares.json"),
         slices=_where_it_is(scores / "slices.parquet"),
         importance=_where_it_is(scores / "importance.json"),
         drift=moved,

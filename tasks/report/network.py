@@ -42,10 +42,14 @@ class Network:
     penalized: Layer
     """What the L1 penalty was laid on."""
     l1: float
+    shares: dict[str, str]
+    """The share of the answer that each part of a blend has; none where it is none."""
 
 
-def network(recipe: BaseRecipe, file: Path | None) -> Network:
-    """Return the view of a network from its recipe and its `layers.json`, where there is one."""
+def network(recipe: BaseRecipe, file: Path | None, blend: Path | None = None) -> Network:
+    """Return the view of a network from its recipe, its `layers.json` and its `shares.json`, where
+    there are any."""
+    shares = {} if blend is None else json.loads(blend.read_text("utf-8"))
     members = [] if file is None else json.loads(file.read_text("utf-8"))
     layers = _layers([kernel for member in members for kernel in member])
     return Network(
@@ -55,6 +59,7 @@ def network(recipe: BaseRecipe, file: Path | None) -> Network:
         left_out=len(layers[MOST_LAYERS:]),
         penalized=_sum("penalized", [layer for layer in layers if layer.penalized]),
         l1=recipe.l1,
+        shares={name.replace("_", " "): f"{share:.0%}" for name, share in shares.items()},
     )
 
 

@@ -65,7 +65,7 @@ def write_report(
         contract=contract,
         publication=publication,
         sources=sources,
-        network=network(contract.recipe, sources.layers),
+        network=network(contract.recipe, sources.layers, sources.shares),
         curves=curves_plot(sources.curves),
         cost=_cost(publication.verdict.scores.cost),
         proofs=[_proof(proof) for proof in publication.proofs],

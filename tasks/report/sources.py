@@ -23,6 +23,8 @@ class ReportSources:
     """When the run ended."""
     layers: Path | None = None
     """`layers.json`: per member and layer how many weights are next to nothing."""
+    shares: Path | None = None
+    """`shares.json`: the share of the answer that each part of a blend has."""
     slices: Path | None = None
     """`slices.parquet`: the errors of every slice that was looked at."""
     importance: Path | None = None

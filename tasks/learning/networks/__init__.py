@@ -4,6 +4,7 @@ from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 
 from tasks.learning.architecture import Architecture
+from tasks.learning.networks.auto import Auto
 from tasks.learning.networks.cvae import Cvae
 from tasks.learning.networks.deep_gp import DeepGp
 from tasks.learning.networks.ensemble import Ensemble
@@ -16,6 +17,7 @@ from tasks.learning.networks.shared import Shared
 
 GROUP = "polycast.architectures"
 BUILT_IN: dict[str, type[Architecture]] = {
+    "auto": Auto,
     "shared": Shared,
     "multi_head": MultiHead,
     "independent": Independent,

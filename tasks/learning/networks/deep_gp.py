@@ -56,9 +56,10 @@ class DeepGp(Architecture):
 
     def finish(
         self, network: keras.Model, recipe: "DeepGpRecipe", layout: Layout, validation: Any
-    ) -> None:
-        """Replace the last layer by its posterior over all train rows."""
+    ) -> keras.Model:
+        """Return the network, its last layer replaced by its posterior over all train rows."""
         fit_posterior(network, layout.train, validation)
+        return network
 
     def answer(
         self,

@@ -1,0 +1,181 @@
+"""A trained network with ridge and trees beside it, each counted by its errors on rows held out."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+from tasks.learning.architecture import run_network
+from tasks.learning.blending import blend_weights, without_idle
+from tasks.learning.corrupt import input_ends
+from tasks.learning.folds import FOLDS, IN_ORDER, divisions
+from tasks.learning.layout import Layout
+from tasks.learning.linear import Linear, fit_ridge
+from tasks.learning.networks.parts import Between, Blend, Forest
+from tasks.learning.shards import Arrays
+from tasks.learning.trees import Trees, as_arrays, grow_boosted, grow_extra_trees
+
+Values = NDArray[np.float64]
+Mask = NDArray[np.bool_]
+EXTRA_TREES, BOOSTED_TREES, FEWEST_BOOSTED = 200, 300, 100
+WORK = 1.2e7
+"""Rows times inputs times trees, by fold, that boosting may take; fewer trees where it is more."""
+MARGIN = 1.0
+"""How far beyond the train rows' values an answer may lie, in shares of their range."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """One part of a blend: what it said of rows held out, and what makes it a layer."""
+
+    name: str
+    said: Values
+    layer: Callable[[Any], Any]
+    """Takes the network's entry, returns the part's answer (rows, targets)."""
+
+
+def blended(
+    network: keras.Model,
+    layout: Layout,
+    rows: Arrays,
+    folds: NDArray[np.int64] | None,
+    validation: Mask,
+    groups: int,
+    seed: int,
+) -> keras.Model:
+    """Return a network of the members' form that answers with the blend.
+
+    Without `folds` (rows,) the parts are fitted on what is not `validation`, and weighed on that.
+    """
+    targets = rows.targets.astype(np.float64)
+    cuts = [(~validation, validation)] if folds is None else list(divisions(folds))
+    judged = np.logical_or.reduce([held for _, held in cuts])
+    raw = run_network(network, rows.inputs)
+    work = _Work(rows, targets, cuts, layout.split in IN_ORDER, seed)
+    parts = [work.ridge(), *work.trees()]
+    members = np.split(raw, groups, axis=1)
+    said = np.stack([*(_held_out(m, folds) for m in members), *(p.said for p in parts)])
+    weights = blend_weights(said[:, judged], targets[judged], rows.weight[judged].astype(float))
+    weights = without_idle(weights)
+    entry = keras.Input((layout.width,), name="inputs")
+    used = [(p, w) for p, w in zip(parts, weights[groups:], strict=True) if w.any()]
+    blend = Blend(groups, [p.name for p, _ in used], name="blend")
+    answer = blend([network(entry), *(p.layer(entry) for p, _ in used)])
+    blend.set(np.stack([*weights[:groups], *(w for _, w in used)]))
+    within = Between(name="within")
+    answer = within(answer)
+    within.set(*_limits(targets))
+    return keras.Model(entry, answer, name="auto")
+
+
+def _held_out(raw: Values, folds: NDArray[np.int64] | None) -> Values:
+    """Return the mean (rows, targets) of the members that held each row out."""
+    if folds is None:
+        return np.asarray(raw.mean(axis=1))
+    own = np.arange(raw.shape[1]) % FOLDS == folds[:, None]
+    # A fold that no member held out is answered by all.
+    own[~own.any(axis=1)] = True
+    return np.asarray((raw * own[..., None]).sum(axis=1) / own.sum(axis=1)[:, None])
+
+
+def _limits(targets: Values) -> tuple[Values, Values]:
+    known = [c[np.isfinite(c)] for c in targets.T]
+    low = np.array([c.min() if c.size else -np.inf for c in known])
+    high = np.array([c.max() if c.size else np.inf for c in known])
+    reach = np.where(np.isfinite(high - low), high - low, 0.0) * MARGIN
+    return low - reach, high + reach
+
+
+class _Work:
+    """Fits parts, each on every fold's other rows."""
+
+    def __init__(
+        self, rows: Arrays, targets: Values, cuts: list[tuple[Mask, Mask]], ordered: bool, seed: int
+    ) -> None:
+        self.rows, self.targets, self.cuts, self.seed = rows, targets, cuts, seed
+        self.weight = rows.weight.astype(np.float64)
+        self.filled = targets
+        self.ordered = ordered
+
+    def ridge(self) -> Part:
+        """Return ridge regression; missing targets are filled with what it says for the trees.
+
+        It is fitted on all rows: where inputs are about as many as rows, a fold fewer would be
+        another regression. Of rows in no order it says what it would without each of them.
+        """
+        low, high = input_ends(self.rows, beyond=1.0)
+        inputs = np.clip(self.rows.inputs.astype(np.float64), low, high)
+        every = self.cuts[0][0] if len(self.cuts) == 1 else np.ones(len(inputs), bool)
+        whole = fit_ridge(inputs[every], self.targets[every], self.weight[every])
+        missing = ~np.isfinite(self.targets)
+        said = np.where(missing, 0.0, self.targets)
+        if self.ordered or len(self.cuts) == 1:
+            for fitted, held in self.cuts:
+                own = fit_ridge(inputs[fitted], self.targets[fitted], self.weight[fitted])
+                said[held] = own.predict(inputs[held])
+        else:
+            said = np.where(missing, 0.0, whole.left_out)
+        self.filled = np.where(missing, whole.predict(inputs), self.targets)
+        return Part("ridge", said, lambda entry: _linear(entry, whole, low, high))
+
+    def trees(self) -> list[Part]:
+        """Return extra trees, and boosted trees where rows and inputs are few."""
+        parts = [self._extra_trees()]
+        count = int(min(BOOSTED_TREES, WORK / self.rows.inputs.size))
+        if count >= FEWEST_BOOSTED:
+            parts.append(self._boosted(count))
+        return parts
+
+    def _fitted(self, mask: Mask) -> tuple[Any, Values, Values]:
+        return self.rows.inputs[mask], self.filled[mask], self.weight[mask]
+
+    def _extra_trees(self) -> Part:
+        count = -(-EXTRA_TREES // len(self.cuts))
+        said, grown = np.zeros_like(self.targets), []
+        for i, (fitted, held) in enumerate(self.cuts):
+            model = grow_extra_trees(*self._fitted(fitted), count, self.seed + i)
+            said[held] = model.predict(self.rows.inputs[held]).reshape(-1, said.shape[1])
+            grown += model.estimators_
+        share = 1 / len(grown)
+        base = np.zeros(said.shape[1])
+        return Part("extra_trees", said, _forest(as_arrays(grown, share, base), "extra_trees"))
+
+    def _boosted(self, count: int) -> Part:
+        models = [
+            grow_boosted(*self._fitted(fitted), count, self.seed + i)
+            for i, (fitted, _) in enumerate(self.cuts)
+        ]
+        steps = np.zeros((count, *self.targets.shape))
+        for model, (_, held) in zip(models, self.cuts, strict=True):
+            steps[:, held] = model.steps(self.rows.inputs[held])
+        judged = np.logical_or.reduce([held for _, held in self.cuts])
+        errors = np.nansum((steps[:, judged] - self.targets[judged]) ** 2, axis=(1, 2))
+        kept = int(errors.argmin()) + 1
+        grown = [tree for model in models for tree in model.trees[:kept]]
+        base = np.mean([m.base for m in models], axis=0)
+        trees = as_arrays(grown, models[0].rate / len(models), base)
+        return Part("boosted_trees", steps[kept - 1], _forest(trees, "boosted_trees"))
+
+
+def _linear(entry: Any, linear: Linear, low: Values, high: Values) -> Any:
+    within = Between(name="ridge_inputs")
+    dense = keras.layers.Dense(len(linear.bias), name="ridge", dtype="float32", trainable=False)
+    answer = dense(within(entry))
+    within.set(low, high)
+    dense.set_weights([linear.kernel, linear.bias])
+    return answer
+
+
+def _forest(trees: Trees, name: str) -> Callable[[Any], Any]:
+    def layer(entry: Any) -> Any:
+        leaves, targets = trees.values.shape
+        sizes = (len(trees.roots), len(trees.feature), leaves, targets, trees.depth)
+        forest = Forest(*sizes, name=name)
+        answer = forest(entry)
+        forest.set(trees)
+        return answer
+
+    return layer

@@ -1,0 +1,183 @@
+"""The default recipe: folds, robust targets, ridge, trees, their blend, and the whole of it."""
+
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+
+from data_contracts.contract import Contract
+from tasks.backends import backend
+from tasks.learning.blending import blend_weights, without_idle
+from tasks.learning.bundle import Bundle, load_bundle, save_bundle
+from tasks.learning.corrupt import input_ends, without_corrupt
+from tasks.learning.fitting import fit
+from tasks.learning.folds import FOLDS, divisions, fold_of_rows, in_batches
+from tasks.learning.linear import fit_ridge
+from tasks.learning.networks.parts import Forest
+from tasks.learning.shards import Arrays
+from tasks.learning.trees import as_arrays, grow_boosted, grow_extra_trees
+from tests.builders import small_contract, small_rows
+
+RANDOM = np.random.default_rng(0)
+
+
+def some_rows(rows: int = 120, targets: int = 2) -> tuple[Any, Any, Any]:
+    inputs = RANDOM.normal(size=(rows, 4)).astype(np.float32)
+    kernel = RANDOM.normal(size=(4, targets))
+    return inputs, inputs @ kernel + np.sin(3 * inputs[:, :1]), np.ones(rows)
+
+
+def test_a_contract_without_a_recipe_and_one_that_says_auto_are_the_same() -> None:
+    content = small_contract().model_dump(mode="json")
+    plain = Contract.model_validate({k: v for k, v in content.items() if k != "recipe"})
+    said = Contract.model_validate(content | {"recipe": "auto"})
+    full = Contract.model_validate(content | {"recipe": {"architecture": "auto"}})
+    assert plain == said == full
+    assert Contract.model_validate(plain.model_dump(mode="json")) == plain
+
+
+def test_rows_without_order_are_dealt_to_folds_at_random_and_others_by_stretches() -> None:
+    ordered = fold_of_rows(53, "time", seed=0)
+    assert (np.diff(ordered) >= 0).all()
+    drawn = fold_of_rows(53, "random", seed=0)
+    assert (np.diff(drawn) < 0).any()
+    for folds in (ordered, drawn):
+        assert set(folds) == set(range(FOLDS))
+        assert np.ptp(np.bincount(folds)) <= 1
+        assert sum(held for _, held in divisions(folds)).tolist() == [1] * 53
+
+
+def test_rows_that_fill_up_batches_change_no_mean() -> None:
+    inputs, targets, weight = some_rows(10)
+    rows = in_batches(Arrays(inputs, targets, weight.astype(np.float32)), 8)
+    assert len(rows.weight) == 16
+    assert np.mean(rows.weight[:, None] * rows.targets) == pytest.approx(targets.mean(), abs=1e-6)
+
+
+def test_one_corrupt_target_is_left_out_and_a_heavy_tail_is_not() -> None:
+    inputs, weight = RANDOM.normal(size=(2000, 3)).astype("f"), np.ones(2000, np.float32)
+    heavy = np.exp(2 * RANDOM.normal(size=(2000, 2))).astype("f")
+    assert without_corrupt(Arrays(inputs, heavy, weight)).targets is heavy
+    corrupt = RANDOM.normal(size=(2000, 2)).astype("f")
+    corrupt[7, 1] = 84
+    found = without_corrupt(Arrays(inputs, corrupt, weight)).targets
+    assert np.argwhere(np.isnan(found)).tolist() == [[7, 1]]
+
+
+def test_a_row_that_is_large_in_several_columns_is_not_corrupt() -> None:
+    inputs, targets, weight = some_rows()
+    targets[3] = inputs[3, 1] = 500
+    rows = Arrays(inputs, targets.astype("f"), weight.astype("f"))
+    assert without_corrupt(rows).targets is rows.targets
+    assert input_ends(rows)[1, 1] == 500
+    targets[3] = 0
+    rows = Arrays(inputs, targets.astype("f"), weight.astype("f"))
+    assert input_ends(rows)[1, 1] < 10
+
+
+def test_ridge_finds_a_line_and_ignores_missing_targets() -> None:
+    inputs, _, weight = some_rows()
+    targets = inputs.astype(np.float64) @ np.array([[1.0, 0], [0, 2], [0, 0], [3, 0]]) + 5
+    targets[::3, 1] = np.nan
+    found = fit_ridge(inputs.astype(np.float64), targets, weight)
+    np.testing.assert_allclose(found.kernel[:, 1], [0, 2, 0, 0], atol=1e-3)
+    np.testing.assert_allclose(found.bias, [5, 5], atol=1e-3)
+
+
+def test_ridge_says_of_each_row_what_it_would_without_it() -> None:
+    inputs, targets, weight = some_rows(40)
+    found = fit_ridge(inputs.astype(np.float64), targets, weight)
+    fewer = fit_ridge(inputs[1:].astype(np.float64), targets[1:], weight[1:])
+    np.testing.assert_allclose(found.left_out[0], fewer.predict(inputs[:1])[0], atol=0.05)
+    assert not np.allclose(found.left_out[0], found.predict(inputs[:1])[0], atol=0.05)
+
+
+@pytest.mark.parametrize("targets", [1, 3])
+@pytest.mark.parametrize("kind", ["extra", "boosted"])
+def test_trees_as_arrays_answer_as_they_were_grown(kind: str, targets: int) -> None:
+    inputs, goal, weight = some_rows(targets=targets)
+    if kind == "extra":
+        model = grow_extra_trees(inputs, goal, weight, 7, seed=0)
+        known = model.predict(inputs).reshape(-1, targets)
+        trees = as_arrays(model.estimators_, 1 / 7, np.zeros(targets))
+    else:
+        grown = grow_boosted(inputs, goal, weight, 20, seed=0)
+        known = grown.steps(inputs)[-1]
+        trees = as_arrays(grown.trees, grown.rate, grown.base)
+    forest = Forest(len(trees.roots), len(trees.feature), *trees.values.shape, trees.depth)
+    forest.build((None, 4))
+    forest.set(trees)
+    np.testing.assert_allclose(np.asarray(forest(inputs)), known, rtol=1e-4, atol=1e-4)
+
+
+def test_a_blend_follows_what_was_right_target_by_target() -> None:
+    goal = RANDOM.normal(size=(4000, 2))
+    noise = RANDOM.normal(size=(3, 4000, 2))
+    parts = goal + noise * np.array([[0.1, 3.0], [3.0, 0.1], [9.0, 9.0]])[:, None]
+    weights = without_idle(blend_weights(parts, goal, np.ones(4000)))
+    assert (weights >= 0).all()
+    np.testing.assert_allclose(weights.sum(axis=0), 1, atol=1e-6)
+    assert weights[0, 0] > 0.85
+    assert weights[1, 1] > 0.85
+    assert not weights[2].any()
+
+
+def test_few_rows_share_the_weights_of_all_targets() -> None:
+    goal = RANDOM.normal(size=(20, 2))
+    parts = goal + RANDOM.normal(size=(2, 20, 2)) * np.array([[0.5, 1.0], [1.0, 0.5]])[:, None]
+    few, many = (
+        blend_weights(np.tile(parts, (1, n, 1)), np.tile(goal, (n, 1)), np.ones(20 * n))
+        for n in (1, 100)
+    )
+    assert np.ptp(few, axis=1).max() < np.ptp(many, axis=1).max()
+
+
+@pytest.fixture(scope="module")
+def fitted() -> tuple[Bundle, Any]:
+    options = {"architecture": "auto", "hidden": [16], "epochs": 12}
+    rows = small_rows(240)
+    contract = small_contract(recipe=options)
+    bundle, _ = fit(contract, rows.slice(0, 160), rows.slice(160, 40), compiler=backend())
+    return bundle, rows.slice(200)
+
+
+def test_what_is_fitted_is_a_blend_that_a_bundle_keeps_without_pickle(
+    fitted: tuple[Bundle, Any], tmp_path: Path
+) -> None:
+    bundle, rows = fitted
+    kinds = {type(layer).__name__ for layer in bundle.members[0].network.layers}
+    assert {"Blend", "Between", "Functional"} <= kinds
+    save_bundle(bundle, tmp_path / "bundle")
+    keras.utils.clear_session()
+    again = load_bundle(tmp_path / "bundle").predict(rows)
+    known = bundle.predict(rows)
+    np.testing.assert_allclose(again.mean, known.mean, rtol=1e-5)
+    assert known.spread is not None
+    assert not [f for f in (tmp_path / "bundle").rglob("*") if f.suffix in (".pkl", ".pickle")]
+
+
+def test_an_answer_stays_near_what_train_rows_held(fitted: tuple[Bundle, Any]) -> None:
+    bundle, rows = fitted
+    far = rows.set_column(rows.column_names.index("x"), "x", [[1e9] * len(rows)])
+    network = bundle.members[0].network
+    answers = network.predict(bundle.members[0].preprocessing.encode(far), verbose=0)
+    assert np.abs(answers).max() < 30
+
+
+def test_shares_of_the_answer_sum_to_one_and_are_told(fitted: tuple[Bundle, Any]) -> None:
+    shares = fitted[0].members[0].settings["shares"]
+    assert "networks" in shares
+    assert set(shares) <= {"networks", "ridge", "extra_trees", "boosted_trees"}
+    for i in range(2):
+        assert sum(own[i] for own in shares.values()) == pytest.approx(1, abs=1e-3)
+
+
+def test_a_target_with_bounds_or_another_loss_is_answered_by_the_networks_alone() -> None:
+    options = {"architecture": "auto", "hidden": [8], "epochs": 1, "loss": "mae"}
+    rows = small_rows(60)
+    contract = small_contract(recipe=options)
+    bundle, _ = fit(contract, rows.slice(0, 40), rows.slice(40), compiler=backend())
+    kinds = {type(layer).__name__ for layer in bundle.members[0].network.layers}
+    assert "Blend" not in kinds
