@@ -34,6 +34,7 @@ app = typer.Typer(
 
 for command in (
     retraining.retrain,
+    retraining.train,
     retraining.approve,
     retraining.reject,
     retraining.check,

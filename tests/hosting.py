@@ -1,0 +1,39 @@
+"""Runs a command on several hosts, which are processes here; for POLYCAST_LAUNCH.
+
+python -m tests.hosting 2 polycast train CONTRACT SHARDS
+"""
+
+import os
+import subprocess
+import sys
+
+from flows.server import free_port
+
+HOST = "127.0.0.1"
+
+
+def begin(count: int, command: list[str]) -> "list[subprocess.Popen[str]]":
+    """Begin a command on so many hosts."""
+    addresses = ",".join(f"{HOST}:{free_port()}" for _ in range(count))
+    return [
+        subprocess.Popen(
+            command,
+            env=os.environ
+            | {
+                "KERAS_DISTRIBUTION_JOB_ADDRESSES": addresses,
+                "KERAS_DISTRIBUTION_NUM_PROCESSES": str(count),
+                "KERAS_DISTRIBUTION_PROCESS_ID": str(number),
+            },
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for number in range(count)
+    ]
+
+
+if __name__ == "__main__":
+    hosts = begin(int(sys.argv[1]), sys.argv[2:])
+    for host in hosts:
+        print(*host.communicate())
+    sys.exit(max(host.returncode for host in hosts))
