@@ -9,12 +9,12 @@ Raises WrongRequest where a variable is missing or says otherwise than the contr
 import json
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 
-from tasks.backends import backend_hosts, chosen
+from tasks.backends import Hosts, backend_hosts, chosen
 from tasks.errors import WrongRequest
 
 ADDRESSES = "KERAS_DISTRIBUTION_JOB_ADDRESSES"
@@ -51,17 +51,27 @@ def joined(hosts: int, device: str) -> Iterator[None]:
         machine.join(addresses, hosts, number, device)
         _here.update(number=number, count=hosts)
         yield
-        with suppress(machine.GONE) if leads() else nullcontext():  # Its work is whole.
-            machine.leave()
-    except machine.GONE as fault:
+        _leave(machine)
+    except Exception as fault:
+        if not machine.gone(fault):
+            raise
         said = str(fault).strip().splitlines()[0]
         raise HostGone(
-            f"host {number} of {hosts} cannot go on, since another one is gone or does not come: "
-            f"look at what the others say, then start all of them again: training goes on from its "
+            f"host {number} of {hosts} cannot go on, since another one is gone or does not come. "
+            "Look at what the others say, then start all of them again: training goes on from its "
             f"last checkpoint ({said})"
         ) from fault
     finally:
         _here.update(number=0, count=1)
+
+
+def _leave(machine: Hosts) -> None:
+    """Wait for the other hosts. The one that leads has nothing to lose when they do not come."""
+    try:
+        machine.leave()
+    except Exception as fault:
+        if not (leads() and machine.gone(fault)):
+            raise
 
 
 def _asked(hosts: int) -> tuple[list[str], int]:

@@ -10,26 +10,36 @@ import sys
 from flows.server import free_port
 
 HOST = "127.0.0.1"
+OFTEN = [sys.executable, "-c", "from tests.hosting import often; often()"]
+"""The command `polycast`, which writes a checkpoint after every epoch."""
 
 
-def begin(count: int, command: list[str]) -> "list[subprocess.Popen[str]]":
+def begin(count: int, command: list[str], **environment: str) -> "list[subprocess.Popen[str]]":
     """Begin a command on so many hosts."""
     addresses = ",".join(f"{HOST}:{free_port()}" for _ in range(count))
+    joint = environment | {
+        "KERAS_DISTRIBUTION_JOB_ADDRESSES": addresses,
+        "KERAS_DISTRIBUTION_NUM_PROCESSES": str(count),
+    }
     return [
         subprocess.Popen(
             command,
-            env=os.environ
-            | {
-                "KERAS_DISTRIBUTION_JOB_ADDRESSES": addresses,
-                "KERAS_DISTRIBUTION_NUM_PROCESSES": str(count),
-                "KERAS_DISTRIBUTION_PROCESS_ID": str(number),
-            },
+            env=os.environ | joint | {"KERAS_DISTRIBUTION_PROCESS_ID": str(number)},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
         )
         for number in range(count)
     ]
+
+
+def often() -> None:
+    """Run the command line, with a checkpoint after every epoch."""
+    from flows.cli import main
+    from tasks import checkpoints
+
+    checkpoints.SECONDS = checkpoints.PATIENCE = 0.0
+    main()
 
 
 if __name__ == "__main__":

@@ -112,6 +112,9 @@ def train(
 
     try:
         with faults():
+            from flows.server import configure
+
+            configure()
             from flows.hosts import train_here
 
             train_here(contract, shards)

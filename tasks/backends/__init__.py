@@ -66,9 +66,6 @@ class Backend(Protocol):
 class Hosts(Protocol):
     """What a backend's file offers to processes that train together."""
 
-    GONE: tuple[type[Exception], ...]
-    """What is raised where another process is gone."""
-
     def join(self, addresses: list[str], count: int, number: int, device: str) -> None:
         """Become one of so many processes, at these hosts and ports, before anything else of the
         backend; compute on `auto`, `cpu` or `gpu`."""
@@ -76,6 +73,10 @@ class Hosts(Protocol):
 
     def first(self, values: NDArray[np.int32]) -> NDArray[np.int32]:
         """Return the first process' values, of one shape everywhere, in each that calls this."""
+        ...
+
+    def gone(self, fault: Exception) -> bool:
+        """Say whether a fault is that of another process, which is gone or does not come."""
         ...
 
     def leave(self) -> None:

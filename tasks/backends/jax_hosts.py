@@ -17,8 +17,8 @@ HEARTBEAT = 100
 """Seconds without a sign of life after which a process counts as dead."""
 LEAVING = 7 * 24 * 3600
 """Seconds that a process waits for the others at its end: the first one has more to do."""
-GONE: tuple[type[Exception], ...] = (jax.errors.JaxRuntimeError,)
-"""What is raised where another process is gone."""
+MEETING = ("Gloo", "NCCL", "coordination", "DEADLINE_EXCEEDED", "UNAVAILABLE")
+"""Words, one of which stands in what is said where another process is gone."""
 
 
 def join(addresses: list[str], count: int, number: int, device: str) -> None:
@@ -40,6 +40,13 @@ def first(values: NDArray[np.int32]) -> NDArray[np.int32]:
     """Return the first process' values, of one shape everywhere, in each that calls this."""
     found: Any = multihost_utils.broadcast_one_to_all(values)
     return np.asarray(found, np.int32)
+
+
+def gone(fault: Exception) -> bool:
+    """Say whether a fault is that of another process, which is gone or does not come."""
+    # Where a call is not waited for, it is told of as a ValueError.
+    told = isinstance(fault, jax.errors.JaxRuntimeError | ValueError)
+    return told and any(word in str(fault) for word in MEETING)
 
 
 def leave() -> None:

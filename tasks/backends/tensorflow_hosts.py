@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from tasks.backends.tensorflow import over_hosts, use_device
 
-GONE: tuple[type[Exception], ...] = (
+GONE = (
     tf.errors.UnavailableError,
     tf.errors.AbortedError,
     tf.errors.CancelledError,
@@ -48,8 +48,15 @@ def first(values: NDArray[np.int32]) -> NDArray[np.int32]:
     def run(mine: Any) -> Any:
         return strategy.run(own, args=(mine,))
 
-    found = strategy.experimental_local_results(run(tf.constant(values, tf.int32)))[0]
+    mine = tf.constant(values, tf.int32)
+    # Traced by itself, or TensorFlow would warn of tracing again.
+    found = strategy.experimental_local_results(run.get_concrete_function(mine)(mine))[0]
     return np.asarray(found, np.int32)
+
+
+def gone(fault: Exception) -> bool:
+    """Say whether a fault is that of another process, which is gone or does not come."""
+    return isinstance(fault, GONE)
 
 
 def leave() -> None:
