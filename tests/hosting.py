@@ -12,6 +12,8 @@ from flows.server import free_port
 HOST = "127.0.0.1"
 OFTEN = [sys.executable, "-c", "from tests.hosting import often; often()"]
 """The command `polycast`, which writes a checkpoint after every epoch."""
+ALONE = [sys.executable, "-c", "from tests.hosting import alone; alone()"]
+"""The command that trains on one host, into the place `candidates/small/alone`."""
 
 
 def begin(count: int, command: list[str], **environment: str) -> "list[subprocess.Popen[str]]":
@@ -31,6 +33,17 @@ def begin(count: int, command: list[str], **environment: str) -> "list[subproces
         )
         for number in range(count)
     ]
+
+
+def alone() -> None:
+    """Train in this process, by the contract and on the shards at two places."""
+    from tasks.contracts import read_contract
+    from tasks.preprocess import STAGE
+    from tests.publishing import trained
+
+    shards = STAGE.read(sys.argv[2])
+    assert shards is not None
+    trained(read_contract(sys.argv[1]), shards, "alone")
 
 
 def often() -> None:

@@ -22,7 +22,7 @@ from tasks.records import Shards
 from tasks.storage import root_storage
 from tasks.train import STAGE
 from tests.builders import small_contract, small_rows
-from tests.hosting import OFTEN, begin
+from tests.hosting import ALONE, OFTEN, begin
 from tests.publishing import prepare, trained
 
 TRAINING = {"parallel": "data", "hosts": 2, "device": "cpu"}
@@ -36,6 +36,19 @@ def shared(**changes: object) -> tuple[Contract, Shards]:
     """Return a contract for two hosts, and its shards."""
     contract = small_contract(training=TRAINING, recipe=RECIPE | changes)
     return contract, prepare(contract, small_rows())
+
+
+def alone_by(contract: Contract) -> Contract:
+    """Return the contract for one host."""
+    recipe = contract.recipe.model_dump(mode="json")
+    return small_contract(training={"device": "cpu"}, recipe=recipe)
+
+
+def hold_alike(*places: str) -> None:
+    """Hold that two candidates have learned the same."""
+    one, two = map(learned, places)
+    for left, right in zip(one, two, strict=True):
+        np.testing.assert_allclose(left, right, rtol=1e-4, atol=1e-5)
 
 
 def learned(place: str) -> list[NDArray[Any]]:
@@ -57,11 +70,8 @@ def test_two_hosts_learn_as_one_and_the_first_alone_writes(
     folder = Path(root_storage().path) / made.place
     assert len([f for f in folder.iterdir() if f.is_dir()]) == 1
     assert root_storage().places("checkpoints/candidates/small") == []
-    alone = small_contract(training={"device": "cpu"}, recipe=RECIPE)
-    for one, two in zip(
-        learned(trained(alone, shards, "alone").place), learned(made.place), strict=True
-    ):
-        np.testing.assert_allclose(two, one, rtol=1e-4, atol=1e-5)
+    trained(alone_by(contract), shards, "alone")
+    hold_alike("candidates/small/alone", made.place)
 
 
 @pytest.fixture
@@ -84,11 +94,13 @@ def test_a_host_that_dies_ends_the_other_and_both_go_on_together() -> None:
     assert "host 0 of 2 cannot go on, since another one is gone" in said, said
     assert STAGE.find(contract, shards.hash) is None
     second.communicate()
-    again = begin(2, command)
-    for host in again:
+    one = [*ALONE, store_contract(alone_by(contract)), shards.place]
+    for host in begin(2, command) + begin(1, one):
         _, said = host.communicate(timeout=240)
         assert host.returncode == 0, said
-    assert STAGE.find(contract, shards.hash) is not None
+    made = STAGE.find(contract, shards.hash)
+    assert made is not None
+    hold_alike("candidates/small/alone", made.place)
     assert not list(checkpoints.glob("*/*.checkpoint"))
 
 
