@@ -34,6 +34,7 @@ def disagreements(contract: "Contract") -> Iterator[Refusal]:
     yield from constraint_disagreements(contract)
     yield from _row_weight(contract)
     yield from _folds(contract)
+    yield from _hosts(contract)
     yield from gate_disagreements(contract)
     yield from format_disagreements(contract)
     yield from tuning_disagreements(contract)
@@ -157,3 +158,15 @@ def _folds(contract: "Contract") -> Iterator[Refusal]:
     if evaluation.folds is not None and contract.training.start != "scratch":
         expected = "scratch, since evaluation.folds tests on rows that a version has learned from"
         yield Refusal(("training", "start"), expected, contract.training.start)
+
+
+def _hosts(contract: "Contract") -> Iterator[Refusal]:
+    training = contract.training
+    if training.hosts > 1 and training.parallel != "data":
+        expected = f"data, since training.hosts is {training.hosts}"
+        hint = "each host has the whole network and a part of every batch"
+        yield Refusal(("training", "parallel"), expected, training.parallel, hint)
+    if training.hosts > 1 and training.engine == "pool":
+        expected = f"auto or process, since training.hosts is {training.hosts}"
+        hint = "`polycast train` begins on each host; a run on the pool gpu is one process"
+        yield Refusal(("training", "engine"), expected, training.engine, hint)

@@ -29,6 +29,9 @@ def format_disagreements(contract: "Contract") -> Iterator[Refusal]:
             part, hint = why
             expected = f"no format, since {name} cannot carry {part}"
             yield Refusal(path, expected, name, hint)
+        elif name == "keras" and contract.recipe.architecture == "auto":
+            expected = "another format, since keras cannot carry the trees of architecture auto"
+            yield Refusal(path, expected, name, "choose saved_model or onnx, or remove it")
         seen.add(name)
 
 

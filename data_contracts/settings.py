@@ -56,6 +56,9 @@ class Training(Section):
     """How the network is trained over all devices that this process sees. data: each has the whole
     network and a part of every batch. model: each has a part of every wide layer, for layers that
     one device cannot hold; it needs KERAS_BACKEND=jax."""
+    hosts: int = Field(default=1, ge=1)
+    """On how many machines the network is trained at once, over the devices of all of them: a
+    process on each, that `polycast train` begins; it needs `parallel: data`."""
     accumulate: int = Field(default=1, ge=1)
     """From how many parts of a batch its gradients come, one part after another, for batches that
     memory does not hold at once. Where memory runs out, batches are parted without being asked."""

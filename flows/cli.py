@@ -35,6 +35,7 @@ app = typer.Typer(
 
 for command in (
     retraining.retrain,
+    retraining.train,
     retraining.approve,
     retraining.reject,
     retraining.check,

@@ -1,4 +1,4 @@
-"""Hand training to whoever is to do it: a process here, or a run on the work pool `gpu`."""
+"""Hand training to whoever is to do it: a process here, a run on the work pool `gpu`, or hosts."""
 
 import logging
 import time
@@ -9,6 +9,7 @@ from uuid import UUID
 
 from data_contracts.contract import Contract
 from flows.deploying import GPU
+from flows.hosts import train_over_hosts
 from flows.rival import find_rival, find_shards
 from flows.train import TrainingFailed, train_in_process
 from flows.worker import on_a_worker
@@ -43,8 +44,11 @@ def train(contract: Contract, shards: Shards) -> Candidate:
     Raises TrainingFailed.
     """
     contract = with_start(contract, shards)
-    if STAGE.find(contract, shards.hash) is None and _engine(contract) == "pool":
-        return train_on_pool(contract, shards)
+    if STAGE.find(contract, shards.hash) is None:
+        if contract.training.hosts > 1:
+            return train_over_hosts(contract, shards)
+        if _engine(contract) == "pool":
+            return train_on_pool(contract, shards)
     return train_in_process(contract, shards)
 
 

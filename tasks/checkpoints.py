@@ -3,16 +3,19 @@
 In: a place, named by the key of the train stage's work, the division of the rows and whose network
 it is. Each checkpoint is one file that is moved into place whole and checks itself; its name says
 how far it is. The two that are furthest are kept, so runs of one stage at once do no harm to each
-other: each may go on from either's, which are the same. Raises NoRoom where the disk is full, and
-leaves what was there.
+other: each may go on from either's, which are the same. Of several hosts the first one writes,
+and all go on from the same one. Raises NoRoom where the disk is full, and leaves what was there;
+Unlike where hosts see different checkpoints.
 """
 
+import hashlib
 import json
 import logging
 import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+from tasks.hosts import agreed, leads, same
 from tasks.storage import root_storage
 
 if TYPE_CHECKING:
@@ -39,8 +42,10 @@ class Checkpoints:
 
     def last(self) -> Iterator[tuple[str, bytes]]:
         """Yield names and contents of checkpoints, the last first."""
-        for path in reversed(self._all()):
+        for path in agreed(self._all()[::-1]):
             content = root_storage().read(path)
+            # Asked before any host can refuse it, and so remove it.
+            same(hashlib.sha256(content or b"").hexdigest(), f"the checkpoint {path}")
             if content is not None:
                 yield path, content
 
@@ -48,14 +53,17 @@ class Checkpoints:
         """Remove a checkpoint that cannot be used, and say so."""
         where = f"{root_storage().root}/{name}"
         log.warning("the checkpoint %s is refused: %s", where, why, extra=TOLD)
-        root_storage().drop(name)
+        if leads():
+            root_storage().drop(name)
 
     def due(self) -> bool:
         """Say whether it is time for another one."""
-        return time.monotonic() - self._written >= self._wait
+        return leads() and time.monotonic() - self._written >= self._wait
 
     def write(self, position: "Position", content: bytes) -> None:
         """Write a checkpoint whole, then remove all but the last two."""
+        if not leads():
+            return
         start = time.monotonic()
         tries, epoch, step = position
         name = f"{tries}-{epoch:06d}-{step:010d}{SUFFIX}"

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from tasks import memory
 from tasks.checkpoints import Checkpoints
+from tasks.hosts import agreed, leads
 from tasks.room import telling_of_room
 
 if TYPE_CHECKING:
@@ -36,8 +37,9 @@ def fed(
     """Yield the train and the validation rows of a folder of shards.
 
     A run that goes on takes them as the one before it did, since their order depends on it, where
-    memory allows that still. Rows from disk are written into a folder in `scratch`, which goes as
-    the block ends. Raises NoRoom where the disk is full.
+    memory allows that still; several hosts take them as the first one does. Rows from disk are
+    written into a folder in `scratch`, which goes as the block ends. Raises NoRoom where the disk
+    is full.
     """
     from tasks.learning.feeding import Held
     from tasks.learning.shards import read_shard, size
@@ -47,7 +49,8 @@ def fed(
     free = memory.free()
     before = checkpoints.noted(NOTE) if checkpoints else None
     most = _as_before(before, need, free) if isinstance(before, int) else _chosen(need, free)
-    if checkpoints and most != before:
+    most = agreed(most)
+    if checkpoints and most != before and leads():
         checkpoints.note(NOTE, most)
     if not most:
         train, validation = (Held(read_shard(file)) for file in files)

@@ -36,6 +36,7 @@ from tasks.compiled import keep_compiled
 from tasks.control import control_contract
 from tasks.feed import fed
 from tasks.histograms import reference
+from tasks.hosts import leads
 from tasks.intervals import HeldBack, fit_intervals, fold_intervals, joined, residuals
 from tasks.learning.errors import Diverged
 from tasks.records import REFIT, Candidate, Fold, Shards
@@ -93,10 +94,10 @@ def train_candidate(
     from tasks.learning.bundle import Bundle, save_bundle
 
     start = time.monotonic()
-    weights = starting_weights(contract, *_files(shards, data))
-    desk = _Desk(shards, data, folder, checkpoints, weights)
+    desk = _desk(contract, shards, data, folder, checkpoints)
     fits = [_fit(contract, desk, fold) for fold in shards.divisions]
     took = time.monotonic() - start
+    controls = _controls(contract, desk)
     published = [f for f in fits if f.fold.index == REFIT] or fits
     intervals = _intervals(contract, fits, _files(shards, data), folder)
     found = _reference(contract, shards, [f.fold for f in published], data)
@@ -116,12 +117,39 @@ def train_candidate(
         start=contract.training.start,
     )
     write_seen(contract, _seen_rows(contract, shards, data), folder / "seen.parquet")
-    control = control_contract(contract)
-    if control is not None:
-        for fold in shards.folds:
-            member = _control(control, desk, fold)
-            save_bundle(Bundle([member]), folder / candidate.folder_of(fold) / "control")
+    for fold, member in controls:
+        save_bundle(Bundle([member]), folder / candidate.folder_of(fold) / "control")
     return candidate
+
+
+def train_along(
+    contract: Contract, shards: Shards, data: Path, folder: Path, checkpoints: str | None = None
+) -> None:
+    """Take the steps of `train_candidate` on a host that does not lead; what lies in `folder`
+    afterwards is nothing that is kept."""
+    backend().use_device(contract.training.device)
+    desk = _desk(contract, shards, data, folder, checkpoints)
+    for fold in shards.divisions:
+        _fit(contract, desk, fold)
+    _controls(contract, desk)
+
+
+def _desk(
+    contract: Contract, shards: Shards, data: Path, folder: Path, checkpoints: str | None
+) -> _Desk:
+    weights = starting_weights(contract, *_files(shards, data))
+    return _Desk(shards, data, folder, checkpoints, weights)
+
+
+def _controls(contract: Contract, desk: _Desk) -> "list[tuple[Fold, Member]]":
+    """Return the control's member of each fold, where the contract asks for a control.
+
+    They are trained before anything is written: other hosts train along.
+    """
+    control = control_contract(contract)
+    if control is None:
+        return []
+    return [(fold, _control(control, desk, fold)) for fold in desk.shards.folds]
 
 
 def _intervals(
@@ -228,7 +256,7 @@ def keep_last_good(contract: Contract, fault: Diverged) -> Diverged:
     """Keep the member as it last was good, where it ever was; return the fault, which says so."""
     from tasks.learning.bundle import Bundle, save_bundle
 
-    if fault.member is None:
+    if fault.member is None or not leads():
         return fault
     place = f"diverged/{contract.dataset}/{datetime.now(UTC):%Y%m%dT%H%M%S%fZ}"
     with root_storage().write(place) as job:
@@ -239,7 +267,10 @@ def keep_last_good(contract: Contract, fault: Diverged) -> Diverged:
 
 
 def _teller(contract: Contract, shards: Shards, fold: Fold, whose: str) -> Any:
-    """Return what tells of each epoch on the log, for whoever draws a bar."""
+    """Return what tells of each epoch on the log, for whoever draws a bar; None on a host that
+    does not lead."""
+    if not leads():
+        return None
     epochs, parts, rows = contract.recipe.epochs, len(shards.divisions), fold.rows["train"]
     part = parts - 1 if fold.index == REFIT else fold.index
     which = f"{whose}{_words(shards, fold)}: " if parts > 1 else whose
@@ -273,7 +304,7 @@ def _reads(contract: Contract) -> Any:
         for name, target in contract.targets.items()
     }
     asked = contract.model_dump(mode="json", include={"target_groups", "constraints"})
-    training = contract.training.model_dump(mode="json", exclude={"engine"})
+    training = contract.training.model_dump(mode="json", exclude={"engine", "hosts"})
     keras = os.environ.get("KERAS_BACKEND", "tensorflow")
     recipe = contract.recipe.model_dump(mode="json")
     brought = brought_by(contract.recipe.architecture)

@@ -46,7 +46,9 @@ def prepare(contract: Contract, rows: pa.Table, name: str = "one") -> Shards:
         names = ("rows.parquet", "quarantine.parquet")
         data = [folder / file for folder, file in zip(files, names, strict=True)]
         shards = write_shards(contract, checked, data[0], data[1], job.folder)
-    return shards.model_copy(update={"place": places[2], "hash": hash_})
+        shards = shards.model_copy(update={"place": places[2], "hash": hash_})
+        job.record = shards.model_dump(mode="json")
+    return shards
 
 
 def trained(contract: Contract, shards: Shards, name: str) -> Candidate:

@@ -11,6 +11,7 @@ from tests.walk import DATASET, polycast, surroundings, write_contract
 README = (Path(__file__).parents[1] / "README.md").read_text("utf-8")
 COMMANDS = (
     "retrain",
+    "train",
     "approve",
     "reject",
     "tune",

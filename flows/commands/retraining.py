@@ -96,6 +96,38 @@ def retrain(
         raise typer.Exit(code)
 
 
+def train(
+    contract: Annotated[
+        str, typer.Argument(metavar="CONTRACT", help="The place of a stored contract.")
+    ],
+    shards: Annotated[str, typer.Argument(metavar="SHARDS", help="The place of its shards.")],
+) -> None:
+    """Take part in a training that several hosts share; to be run on each of them at once.
+
+    `polycast retrain` names the two places where `training.hosts` is more than 1, and goes on when
+    this has ended. The variables KERAS_DISTRIBUTION_JOB_ADDRESSES, KERAS_DISTRIBUTION_NUM_PROCESSES
+    and KERAS_DISTRIBUTION_PROCESS_ID say who is who.
+
+    For example: `polycast train contracts/nyc_weather/0123456789abcdef
+    shards/nyc_weather/0123456789abcdef`
+    """
+    import os
+    import sys
+
+    try:
+        with faults():
+            from flows.server import configure
+
+            configure()
+            from flows.hosts import train_here
+
+            train_here(contract, shards)
+    except typer.Exit as end:
+        sys.stderr.flush()
+        # What runs at exit would wait for the other hosts, which may be gone.
+        os._exit(end.exit_code)
+
+
 def approve(
     run: Waiting,
     reason: Annotated[str, typer.Option(help="Why; kept with the version.")] = "",

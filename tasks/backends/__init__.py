@@ -63,15 +63,52 @@ class Backend(Protocol):
         ...
 
 
+class Hosts(Protocol):
+    """What a backend's file offers to processes that train together."""
+
+    def join(self, addresses: list[str], count: int, number: int, device: str) -> None:
+        """Become one of so many processes, at these hosts and ports, before anything else of the
+        backend; compute on `auto`, `cpu` or `gpu`."""
+        ...
+
+    def first(self, values: NDArray[np.int32]) -> NDArray[np.int32]:
+        """Return the first process' values, of one shape everywhere, in each that calls this."""
+        ...
+
+    def gone(self, fault: Exception) -> bool:
+        """Say whether a fault is that of another process, which is gone or does not come."""
+        ...
+
+    def leave(self) -> None:
+        """Wait until all processes have come to their end."""
+        ...
+
+
+def chosen() -> str:
+    """Return the chosen backend's name. Raises ValueError for a name that is none."""
+    name = os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+    if name not in NAMES:
+        raise ValueError(f"KERAS_BACKEND: expected {' or '.join(NAMES)}, came {name}")
+    return name
+
+
 def backend() -> Backend:
     """Return the chosen backend's file. Raises ValueError for a name that has none."""
-    name = os.environ.setdefault("KERAS_BACKEND", "tensorflow")
-    if name == "tensorflow":
+    if chosen() == "tensorflow":
         from tasks.backends import tensorflow
 
         return tensorflow
-    if name == "jax":
-        from tasks.backends import jax
+    from tasks.backends import jax
 
-        return jax
-    raise ValueError(f"KERAS_BACKEND: expected {' or '.join(NAMES)}, came {name}")
+    return jax
+
+
+def backend_hosts() -> Hosts:
+    """Return the chosen backend's file for processes that train together."""
+    if chosen() == "tensorflow":
+        from tasks.backends import tensorflow_hosts
+
+        return tensorflow_hosts
+    from tasks.backends import jax_hosts
+
+    return jax_hosts

@@ -23,7 +23,7 @@ def use_device(device: str) -> str:
     """
     if device == "cpu":
         jax.config.update("jax_platforms", "cpu")
-    found = jax.devices()[0]
+    found = jax.local_devices()[0]
     if device == "gpu" and found.platform != "gpu":
         raise MissingPart(
             "training.device is gpu, but JAX sees none here: set it to auto or cpu, or install "
@@ -74,7 +74,11 @@ def gradients(function: Callable[[], Any], variable: Any) -> NDArray[np.float64]
 
 def resident(matrix: Matrix) -> Any:
     """Return rows as they lie on the device, or all of them on each of several devices."""
-    return jax.device_put(matrix, _layout())
+    layout = _layout()
+    if layout is None or layout.is_fully_addressable:
+        return jax.device_put(matrix, layout)
+    # Each host has all rows: to put them there would compare them over the network.
+    return jax.make_array_from_callback(matrix.shape, layout, lambda index: matrix[index])
 
 
 def _layout(*axes: str) -> Any:

@@ -20,6 +20,9 @@ from tasks.learning.trainee import Trainee
 
 log = logging.getLogger("polycast")
 
+over_hosts: list[Any] = []
+"""The strategy of the processes that this one has joined."""
+
 
 def use_device(device: str) -> str:
     """Let TensorFlow see `auto`, `cpu` or `gpu` alone; return the device's name.
@@ -54,7 +57,7 @@ def spread(parallel: str) -> Iterator[int]:
             f"training.parallel is {parallel}, which TensorFlow has no way to do: set "
             "KERAS_BACKEND=jax and install the extra `jax`, or set it to data"
         )
-    strategy = tf.distribute.MirroredStrategy(_devices())
+    strategy = over_hosts[-1] if over_hosts else tf.distribute.MirroredStrategy(_devices())
     with strategy.scope():
         yield strategy.num_replicas_in_sync
 

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from tasks.learning.accumulation import out_of_memory, part_size
 from tasks.learning.course import Course, Keeper
-from tasks.learning.errors import Diverged
+from tasks.learning.errors import Diverged, MissingPart
 from tasks.learning.feeding import Matrix, Order, Rows
 from tasks.learning.part_losses import without_parts
 from tasks.learning.shards import Arrays, of_matrix
@@ -117,6 +117,12 @@ def run_epochs(
         except Exception as fault:
             if not out_of_memory(fault) or isinstance(machine, _OneByOne):
                 raise
+            if _several_hosts():
+                raise MissingPart(
+                    f"memory ran out on one of several hosts, which would have to go back together:"
+                    f" set training.accumulate to {2 * course.parts}, which takes the gradients of "
+                    "a batch from so many parts of it"
+                ) from fault
             course.halve(fault, budget.batch_size)
         # Only now: a fault that is being handled holds on to what the failed call held.
         work.compile(course.parts)
@@ -125,6 +131,11 @@ def run_epochs(
     told.on_train_end(course.logs)
     history: dict[str, list[float]] = trainee.history.history
     return history
+
+
+def _several_hosts() -> bool:
+    spread_over = keras.distribution.distribution()
+    return spread_over is not None and spread_over.num_processes > 1
 
 
 def _build(trainee: Trainee, some: Arrays) -> None:
