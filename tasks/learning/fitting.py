@@ -30,6 +30,7 @@ from tasks.learning.recovery import OnEpoch, Watch
 from tasks.learning.shards import Arrays, to_arrays
 from tasks.learning.spreading import saving_memory, spread
 from tasks.learning.target_weights import GradNorm, part_weights, shared_kernel
+from tasks.learning.trainee import Trainee
 
 if TYPE_CHECKING:
     from data_contracts.contract import Contract
@@ -168,17 +169,7 @@ def _train(
 ) -> tuple[keras.Model, Curve]:
     """Return the trained network, which computes as it was trained, and its learning curve."""
     recipe = contract.recipe
-    keras.utils.set_random_seed(recipe.seed)
-    kind = architecture(recipe.architecture)
-    network = kind.build(recipe, layout)
-    begin(network, start)
-    trainee = kind.trainee(network, recipe, layout)
-    weighing = getattr(recipe, "target_weights", "fixed")
-    parts = len(trainee.objective.names)
-    first = part_weights(weighing, layout, parts)
-    trainee.weigh(part_weights("fixed", layout, parts), first, weighing == "learned")
-    steps = -(-train.count // recipe.batch_size)
-    trainee.compile(optimizer=optimizer(recipe, steps * recipe.epochs), jit_compile=True)
+    trainee = new_trainee(contract, layout, train.count, start)
     stop = keras.callbacks.EarlyStopping(
         patience=recipe.patience,
         restore_best_weights=True,
@@ -188,7 +179,7 @@ def _train(
     if recipe.schedule == "plateau":
         patience = max(1, recipe.patience // 2)
         own.append(keras.callbacks.ReduceLROnPlateau(factor=0.5, patience=patience))
-    if weighing == "gradnorm":
+    if getattr(recipe, "target_weights", "fixed") == "gradnorm":
         if compiler is None:
             raise ValueError("target_weights: gradnorm needs the backend's gradients")
         kernel = shared_kernel(trainee.network)
@@ -197,6 +188,23 @@ def _train(
     budget = Budget(recipe.epochs, recipe.batch_size, recipe.seed, parts)
     history = run_epochs(trainee, train, validation, budget, [*own, *callbacks], compiler, keeper)
     return trainee.network, Curve(history["loss"], history["val_loss"], first_epoch(recipe))
+
+
+def new_trainee(contract: "Contract", layout: Layout, rows: int, start: Weights) -> Trainee:
+    """Return a compiled trainee for so many train rows, as its recipe's seed makes it."""
+    recipe = contract.recipe
+    keras.utils.set_random_seed(recipe.seed)
+    kind = architecture(recipe.architecture)
+    network = kind.build(recipe, layout)
+    begin(network, start)
+    trainee = kind.trainee(network, recipe, layout)
+    weighing = getattr(recipe, "target_weights", "fixed")
+    parts = len(trainee.objective.names)
+    first = part_weights(weighing, layout, parts)
+    trainee.weigh(part_weights("fixed", layout, parts), first, weighing == "learned")
+    steps = -(-rows // recipe.batch_size)
+    trainee.compile(optimizer=optimizer(recipe, steps * recipe.epochs), jit_compile=True)
+    return trainee
 
 
 def _rows(rows: Arrays | Rows) -> Rows:

@@ -1,0 +1,165 @@
+"""TensorFlow: an epoch of several networks of one shape as one compiled call.
+
+One network takes its epoch after another, in the variables of one trainee: their values lie in
+stacks, one row a network, from which they are put in place and to which they go back.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+from keras import ops
+
+from tasks.learning.alike import Dial, turned
+from tasks.learning.batches import Batches
+from tasks.learning.errors import NotTogether
+from tasks.learning.stacks import Epoch, Stack, Told, variables_of
+from tasks.learning.trainee import Trainee
+
+
+def epoch_of_many(trainee: Trainee, places: Sequence[Dial], inputs: int, filled: bool) -> Epoch:
+    """Return what takes an epoch of networks whose shape is the trainee's.
+
+    `filled`: there are rows that do not count.
+    """
+    groups = variables_of(trainee)
+    flat = [v for group in groups for v in group]
+
+    def step(rows: Any, chosen: Any, count: Any = None) -> Any:
+        x, y, weight = _taken(rows, chosen, inputs, count)
+        trained = trainee.trainable_weights
+        with tf.GradientTape() as tape:
+            output = trainee(x, training=True)
+            loss = trainee.compute_loss(x, y, output, weight, training=True)
+            scaled = trainee.optimizer.scale_loss(loss)
+        trainee.optimizer.apply(tape.gradient(scaled, trained), trained)
+        return loss
+
+    def step_if_any(rows: Any, chosen: Any, count: Any) -> Any:
+        if not filled:
+            return step(rows, chosen)
+        before = [v + 0 for v in flat]
+        loss = step(rows, chosen, count)
+        for variable, value in zip(flat, before, strict=True):
+            variable.assign(tf.where(count > 0, variable, value))
+        return loss
+
+    def test(rows: Any, chosen: Any, count: Any = None) -> Any:
+        x, y, weight = _taken(rows, chosen, inputs, count if filled else None)
+        return trainee.compute_loss(x, y, trainee(x, training=False), weight, training=False)
+
+    def one(
+        state: Any, values: Any, best: Any, train: Any, tested: Any, rows: Any, other: Any
+    ) -> Any:
+        now, kept = state[: len(flat)], state[len(flat) :]
+        for variable, value in zip(flat, now, strict=True):
+            variable.assign(value)
+        with turned(places, values):
+            loss = _through(step, step_if_any, rows, train)
+            found = _through(test, test, other, tested)
+        now = [v + 0 for v in flat]
+        kept = [tf.where(found < best, a, b) for a, b in zip(now, kept, strict=False)]
+        return [*now, *kept], loss, found
+
+    def run(
+        stack: Any,
+        values: Any,
+        best: Any,
+        train: Any,
+        tested: Any,
+        active: Any,
+        count: Any,
+        rows: Any,
+        other: Any,
+    ) -> Any:
+        def body(n: Any, stack: Any, loss: Any, found: Any) -> Any:
+            i = active[n]
+            mine = tf.nest.map_structure(lambda s: s[i], (stack, values, best, train, tested))
+            new, *told = one(*mine, rows, other)
+            stack = [_put(s, i, v) for s, v in zip(stack, new, strict=True)]
+            return n + 1, stack, _put(loss, i, told[0]), _put(found, i, told[1])
+
+        start = (tf.constant(0), stack, tf.zeros_like(best), tf.zeros_like(best))
+        return tf.while_loop(lambda n, *_: n < count, body, start)[1:]
+
+    compiled = tf.function(run, jit_compile=True, reduce_retracing=False)
+    concrete: Callable[..., Any] | None = None
+
+    def call(
+        stack: Stack,
+        values: Any,
+        best: Any,
+        train: Batches,
+        tested: Batches,
+        active: Any,
+        rows: Any,
+        other: Any,
+    ) -> Told:
+        nonlocal concrete
+        padded = np.zeros(len(best), np.int32)
+        padded[: len(active)] = active
+        groups = [
+            list(stack[0]),
+            list(stack[1]),
+            list(stack[2]),
+            list(stack[3][0]),
+            list(stack[3][1]),
+        ]
+        arguments = tf.nest.map_structure(
+            tf.convert_to_tensor,
+            ([v for g in groups for v in g], list(values), best, _parts(train), _parts(tested),
+             padded, np.int32(len(active)), rows, other),
+        )  # fmt: skip
+        if concrete is None:
+            concrete = compiled.get_concrete_function(*arguments)
+        try:
+            out, loss, found = concrete(*arguments)
+        except (tf.errors.InvalidArgumentError, tf.errors.UnimplementedError) as fault:
+            said = str(fault).strip().splitlines()[0]
+            raise NotTogether(f"XLA cannot compile their epoch: {said}") from fault
+        parts, at = [], 0
+        for group in groups:
+            parts.append(out[at : at + len(group)])
+            at += len(group)
+        stack = (parts[0], parts[1], parts[2], [parts[3], parts[4]])
+        return stack, loss.numpy(), found.numpy()
+
+    return call
+
+
+def _parts(own: Batches) -> Any:
+    return own.whole, own.tail, own.counts, own.rows
+
+
+def _through(take: Callable[..., Any], last: Callable[..., Any], rows: Any, own: Any) -> Any:
+    """Take batches; return their mean loss."""
+    whole, tail, counts, number = own
+    total = tf.zeros(())
+    if whole.shape[0]:
+
+        def body(n: Any, total: Any) -> Any:
+            return n + 1, total + take(rows, whole[n])
+
+        total = tf.while_loop(lambda n, _: n < whole.shape[0], body, (tf.constant(0), total))[1]
+        total *= whole.shape[1]
+    for at in range(tail.shape[0]):
+        loss = last(rows, tail[at], counts[at])
+        total += tf.where(counts[at] > 0, tf.cast(counts[at], tf.float32) * loss, 0.0)
+    return total / number
+
+
+def _put(stack: Any, i: Any, value: Any) -> Any:
+    """Return a stack with another row."""
+    return ops.slice_update(stack, [i, *[0] * (len(stack.shape) - 1)], value[None])
+
+
+def _taken(rows: Any, chosen: Any, inputs: int, count: Any) -> Any:
+    """Return inputs, targets and weights of chosen rows, of which only so many count."""
+    found = tf.gather(rows, chosen)
+    weight = found[:, -1]
+    if count is not None:
+        size = chosen.shape[0]
+        share = size / tf.cast(tf.maximum(count, 1), tf.float32)
+        weight = weight * tf.where(tf.range(size) < count, share, 0.0)
+    return found[:, :inputs], found[:, inputs:-1], weight

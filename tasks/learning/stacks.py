@@ -1,0 +1,91 @@
+"""The values of several trainees of one shape, stacked: one row a network.
+
+What a backend's compiled epoch takes and returns (`tasks.backends`).
+"""
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+from tasks.learning.batches import Batches
+from tasks.learning.trainee import Trainee
+
+Group = list[Any]
+Stack = tuple[Group, Group, Group, list[Group]]
+"""What is trained, what else steps carry along, the optimizer's own, and of the first two what they
+were at the best epoch; arrays (k, *shape)."""
+Told = tuple[Stack, NDArray[np.float32], NDArray[np.float32]]
+"""A stack after an epoch, and each network's train and validation loss (k,)."""
+
+
+class Epoch(Protocol):
+    """Takes an epoch of several networks in one compiled call."""
+
+    def __call__(
+        self,
+        stack: Stack,
+        values: Sequence[NDArray[np.float32]],
+        best: NDArray[np.float32],
+        train: Batches,
+        validation: Batches,
+        active: Sequence[int],
+        rows: Any,
+        validation_rows: Any,
+    ) -> Told:
+        """Return the stack after an epoch of the active networks, and their losses.
+
+        `values` (k,) are the numbers of each dial; a network whose validation loss is below its
+        `best` (k,) has the weights that it then has kept.
+        """
+        ...
+
+
+def variables_of(trainee: Trainee) -> tuple[list[Any], list[Any], list[Any]]:
+    """Return what is trained, what else steps carry along, and the optimizer's variables."""
+    return (
+        trainee.trainable_variables,
+        trainee.non_trainable_variables,
+        trainee.optimizer.variables,
+    )
+
+
+def stacked(trainees: Sequence[Trainee]) -> Stack:
+    """Return the stack of trainees as they are."""
+    groups = [
+        [np.stack([_number(v) for v in same]) for same in zip(*each, strict=True)]
+        for each in zip(*map(variables_of, trainees), strict=True)
+    ]
+    trained, others, slots = groups
+    return trained, others, slots, [[v.copy() for v in trained], [v.copy() for v in others]]
+
+
+def put_best(trainees: Sequence[Trainee], stack: Stack) -> None:
+    """Give each trainee the weights of its best epoch."""
+    kept = [[_number(v) for v in group] for group in stack[3]]
+    for i, trainee in enumerate(trainees):
+        for variables, group in zip(variables_of(trainee), kept, strict=False):
+            for variable, value in zip(variables, group, strict=True):
+                variable.assign(value[i])
+
+
+def flat(stack: Stack) -> list[NDArray[Any]]:
+    """Return all arrays of a stack, one after another."""
+    *groups, kept = stack
+    return [np.array(_number(v)) for group in [*groups, *kept] for v in group]
+
+
+def unflat(like: Stack, arrays: Sequence[NDArray[Any]]) -> Stack | None:
+    """Return arrays as a stack of the same shapes as another; None where they are not."""
+    shapes = [tuple(v.shape) for v in flat(like)]
+    if [v.shape for v in arrays] != shapes:
+        return None
+    rest = iter(arrays)
+    trained, others, slots, *kept = ([next(rest) for _ in group] for group in [*like[:3], *like[3]])
+    return trained, others, slots, kept
+
+
+def _number(value: Any) -> NDArray[Any]:
+    return np.asarray(keras.ops.convert_to_numpy(value))
