@@ -1,14 +1,12 @@
 """Networks that are trained together end as each does alone."""
 
-import logging
 from typing import Any
 
 import numpy as np
-import pytest
 
 from tasks.backends import backend
 from tasks.learning.feeding import Held
-from tasks.learning.fit_many import Job, fit_many, fit_together
+from tasks.learning.fit_many import Job, fit_together
 from tasks.learning.fitting import fit_network
 from tests.builders import plain_layout, small_contract
 from tests.test_epochs import arrays

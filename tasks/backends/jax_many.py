@@ -1,6 +1,7 @@
 """JAX: an epoch of several networks of one shape as one compiled call."""
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import jax
@@ -8,8 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from tasks.learning.alike import Dial, turned
-from tasks.learning.batches import Batches
-from tasks.learning.stacks import Epoch, Stack, Told
+from tasks.learning.stacks import Epoch, Stack, Told, Work
 from tasks.learning.trainee import Trainee
 
 
@@ -60,18 +60,15 @@ def epoch_of_many(
             total = whole.shape[1] * jnp.sum(found)
         for at in range(tail.shape[0]):
             count = counts[at]
-            after, loss = take(state, rows, tail[at], count if filled else None)
-            state = (
-                jax.tree.map(lambda a, b, c=count: jnp.where(c > 0, a, b), after, state)
-                if filled
-                else after
-            )
+            before, (state, loss) = state, take(state, rows, tail[at], count if filled else None)
+            if filled:
+                keep = partial(jnp.where, count > 0)
+                state = jax.tree.map(keep, state, before)
             total += jnp.where(count > 0, count * loss, 0.0)
         return state, total / number
 
-    def one(
-        own: Any, values: Any, best: Any, train: Any, tested: Any, rows: Any, other: Any
-    ) -> Any:
+    def one(mine: Any, rows: Any, other: Any) -> Any:
+        own, values, best, train, tested = mine
         *state, kept = own
         with turned(places, values):
             state, loss = through(step, tuple(state), rows, train)
@@ -80,68 +77,30 @@ def epoch_of_many(
         kept = jax.tree.map(lambda a, b: jnp.where(better, a, b), list(state[:2]), kept)
         return (*state, kept), loss, found
 
-    def in_turn(
-        stack: Any,
-        values: Any,
-        best: Any,
-        train: Any,
-        tested: Any,
-        active: Any,
-        count: Any,
-        rows: Any,
-        other: Any,
-    ) -> Any:
+    def in_turn(stack: Any, own: Any, order: Any, rows: Any, other: Any) -> Any:
+        active, count = order
+
         def body(n: Any, carry: Any) -> Any:
             stack, loss, found = carry
             i = active[n]
-            mine = jax.tree.map(lambda s: s[i], (stack, values, best, train, tested))
-            new, *told = one(*mine, rows, other)
+            mine = jax.tree.map(lambda s: s[i], (stack, *own))
+            new, *told = one(mine, rows, other)
             stack = jax.tree.map(lambda s, v: s.at[i].set(v), stack, new)
             return stack, loss.at[i].set(told[0]), found.at[i].set(told[1])
 
-        start = (stack, jnp.zeros_like(best), jnp.zeros_like(best))
-        return jax.lax.fori_loop(0, count, body, start)
+        none = jnp.zeros(len(active))
+        return jax.lax.fori_loop(0, count, body, (stack, none, none))
 
-    def at_once(
-        stack: Any,
-        values: Any,
-        best: Any,
-        train: Any,
-        tested: Any,
-        active: Any,
-        count: Any,
-        rows: Any,
-        other: Any,
-    ) -> Any:
-        return jax.vmap(one, in_axes=(0, 0, 0, 0, 0, None, None))(
-            stack, values, best, train, tested, rows, other
-        )
+    def at_once(stack: Any, own: Any, order: Any, rows: Any, other: Any) -> Any:
+        return jax.vmap(one, in_axes=(0, None, None))((stack, *own), rows, other)
 
     run = jax.jit(at_once if side_by_side else in_turn, donate_argnums=0)
 
-    def call(
-        stack: Stack,
-        values: Any,
-        best: Any,
-        train: Batches,
-        tested: Batches,
-        active: Any,
-        rows: Any,
-        other: Any,
-    ) -> Told:
-        count = len(active)
-        padded = np.zeros(len(best), np.int32)
-        padded[:count] = active
-        stack, loss, found = run(
-            stack, values, best, _parts(train), _parts(tested), padded, count, rows, other
-        )
+    def call(stack: Stack, work: Work) -> Told:
+        stack, loss, found = run(stack, work.own, work.order, work.rows, work.other)
         return stack, np.asarray(loss), np.asarray(found)
 
     return call
-
-
-def _parts(own: Batches) -> Any:
-    return own.whole, own.tail, own.counts, own.rows
 
 
 def _taken(rows: Any, chosen: Any, inputs: int, count: Any) -> Any:

@@ -11,15 +11,13 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from tasks.backends.mirrored import mirrored
-from tasks.backends.tensorflow_many import epoch_of_many
+from tasks.backends.tensorflow_many import epoch_of_many as epoch_of_many
 from tasks.learning.accumulation import mean_gradients, part_size
 from tasks.learning.epochs import Losses, Stepping
 from tasks.learning.errors import MissingPart
 from tasks.learning.feeding import Matrix, Order
 from tasks.learning.shards import ALIGNED
 from tasks.learning.trainee import Trainee
-
-__all__ = ["epoch_of_many"]
 
 log = logging.getLogger("polycast")
 

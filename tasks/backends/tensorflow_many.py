@@ -7,14 +7,12 @@ stacks, one row a network, from which they are put in place and to which they go
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import numpy as np
 import tensorflow as tf
 from keras import ops
 
 from tasks.learning.alike import Dial, turned
-from tasks.learning.batches import Batches
 from tasks.learning.errors import NotTogether
-from tasks.learning.stacks import Epoch, Stack, Told, variables_of
+from tasks.learning.stacks import Epoch, Stack, Told, Work, variables_of
 from tasks.learning.trainee import Trainee
 
 
@@ -49,9 +47,8 @@ def epoch_of_many(trainee: Trainee, places: Sequence[Dial], inputs: int, filled:
         x, y, weight = _taken(rows, chosen, inputs, count if filled else None)
         return trainee.compute_loss(x, y, trainee(x, training=False), weight, training=False)
 
-    def one(
-        state: Any, values: Any, best: Any, train: Any, tested: Any, rows: Any, other: Any
-    ) -> Any:
+    def one(mine: Any, rows: Any, other: Any) -> Any:
+        state, values, best, train, tested = mine
         now, kept = state[: len(flat)], state[len(flat) :]
         for variable, value in zip(flat, now, strict=True):
             variable.assign(value)
@@ -62,74 +59,43 @@ def epoch_of_many(trainee: Trainee, places: Sequence[Dial], inputs: int, filled:
         kept = [tf.where(found < best, a, b) for a, b in zip(now, kept, strict=False)]
         return [*now, *kept], loss, found
 
-    def run(
-        stack: Any,
-        values: Any,
-        best: Any,
-        train: Any,
-        tested: Any,
-        active: Any,
-        count: Any,
-        rows: Any,
-        other: Any,
-    ) -> Any:
+    def run(stack: Any, own: Any, order: Any, rows: Any, other: Any) -> Any:
+        active, count = order
+
         def body(n: Any, stack: Any, loss: Any, found: Any) -> Any:
             i = active[n]
-            mine = tf.nest.map_structure(lambda s: s[i], (stack, values, best, train, tested))
-            new, *told = one(*mine, rows, other)
+            mine = tf.nest.map_structure(lambda s: s[i], (stack, *own))
+            new, *told = one(mine, rows, other)
             stack = [_put(s, i, v) for s, v in zip(stack, new, strict=True)]
             return n + 1, stack, _put(loss, i, told[0]), _put(found, i, told[1])
 
-        start = (tf.constant(0), stack, tf.zeros_like(best), tf.zeros_like(best))
+        none = tf.zeros(active.shape)
+        start = (tf.constant(0), stack, none, none)
         return tf.while_loop(lambda n, *_: n < count, body, start)[1:]
 
-    compiled = tf.function(run, jit_compile=True, reduce_retracing=False)
-    concrete: Callable[..., Any] | None = None
+    compiled = tf.function(run, jit_compile=True)
+    concrete: Any = None
 
-    def call(
-        stack: Stack,
-        values: Any,
-        best: Any,
-        train: Batches,
-        tested: Batches,
-        active: Any,
-        rows: Any,
-        other: Any,
-    ) -> Told:
+    def call(stack: Stack, work: Work) -> Told:
         nonlocal concrete
-        padded = np.zeros(len(best), np.int32)
-        padded[: len(active)] = active
-        groups = [
-            list(stack[0]),
-            list(stack[1]),
-            list(stack[2]),
-            list(stack[3][0]),
-            list(stack[3][1]),
-        ]
-        arguments = tf.nest.map_structure(
-            tf.convert_to_tensor,
-            ([v for g in groups for v in g], list(values), best, _parts(train), _parts(tested),
-             padded, np.int32(len(active)), rows, other),
+        *now, kept = stack
+        parts = [*now, *kept]
+        own = (
+            [value for part in parts for value in part],
+            work.own, work.order, work.rows, work.other,
         )  # fmt: skip
-        if concrete is None:
-            concrete = compiled.get_concrete_function(*arguments)
+        arguments = tf.nest.map_structure(tf.convert_to_tensor, own)
         try:
+            concrete = concrete or compiled.get_concrete_function(*arguments)
             out, loss, found = concrete(*arguments)
         except (tf.errors.InvalidArgumentError, tf.errors.UnimplementedError) as fault:
             said = str(fault).strip().splitlines()[0]
             raise NotTogether(f"XLA cannot compile their epoch: {said}") from fault
-        parts, at = [], 0
-        for group in groups:
-            parts.append(out[at : at + len(group)])
-            at += len(group)
-        stack = (parts[0], parts[1], parts[2], [parts[3], parts[4]])
-        return stack, loss.numpy(), found.numpy()
+        values = iter(out)
+        trained, others, slots, *kept = ([next(values) for _ in part] for part in parts)
+        return (trained, others, slots, kept), loss.numpy(), found.numpy()
 
     return call
-
-
-def _parts(own: Batches) -> Any:
-    return own.whole, own.tail, own.counts, own.rows
 
 
 def _through(take: Callable[..., Any], last: Callable[..., Any], rows: Any, own: Any) -> Any:

@@ -3,8 +3,9 @@
 What a backend's compiled epoch takes and returns (`tasks.backends`).
 """
 
-from collections.abc import Sequence
-from typing import Any, Protocol
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import keras
 import numpy as np
@@ -21,26 +22,39 @@ Told = tuple[Stack, NDArray[np.float32], NDArray[np.float32]]
 """A stack after an epoch, and each network's train and validation loss (k,)."""
 
 
-class Epoch(Protocol):
-    """Takes an epoch of several networks in one compiled call."""
+@dataclass(frozen=True)
+class Work:
+    """What an epoch of k networks needs beside their stack."""
 
-    def __call__(
-        self,
-        stack: Stack,
-        values: Sequence[NDArray[np.float32]],
-        best: NDArray[np.float32],
-        train: Batches,
-        validation: Batches,
-        active: Sequence[int],
-        rows: Any,
-        validation_rows: Any,
-    ) -> Told:
-        """Return the stack after an epoch of the active networks, and their losses.
+    values: Sequence[NDArray[np.float32]]
+    """The networks' numbers (k,) at each dial (`tasks.learning.alike`)."""
+    best: NDArray[np.float32]
+    """The loss (k,) on validation rows below which the weights that a network has are kept."""
+    train: Batches
+    tested: Batches
+    active: Sequence[int]
+    """The networks that take the epoch."""
+    rows: Any
+    """What `train` are batches of, on the device."""
+    other: Any
+    """What `tested` are batches of, on the device: validation rows."""
 
-        `values` (k,) are the numbers of each dial; a network whose validation loss is below its
-        `best` (k,) has the weights that it then has kept.
-        """
-        ...
+    @property
+    def own(self) -> Any:
+        """What each network has for itself: arrays (k, ...)."""
+        batches = [(b.whole, b.tail, b.counts, b.rows) for b in (self.train, self.tested)]
+        return list(self.values), self.best, *batches
+
+    @property
+    def order(self) -> tuple[NDArray[np.int32], np.int32]:
+        """The active networks, filled up to all of them, and how many they are."""
+        out = np.zeros(len(self.best), np.int32)
+        out[: len(self.active)] = self.active
+        return out, np.int32(len(self.active))
+
+
+Epoch = Callable[[Stack, Work], Told]
+"""Takes an epoch of several networks in one compiled call."""
 
 
 def variables_of(trainee: Trainee) -> tuple[list[Any], list[Any], list[Any]]:

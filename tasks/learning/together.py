@@ -22,7 +22,7 @@ from tasks.learning.epochs import Compiler
 from tasks.learning.feeding import Rows, order_of
 from tasks.learning.recovery import OnEpoch, exploded
 from tasks.learning.shards import empty, of_matrix
-from tasks.learning.stacks import Stack, flat, put_best, stacked, unflat, variables_of
+from tasks.learning.stacks import Stack, Work, flat, put_best, stacked, unflat, variables_of
 from tasks.learning.trainee import Trainee
 
 if TYPE_CHECKING:
@@ -147,10 +147,8 @@ class Together:
     def _epoch(self, active: Sequence[int]) -> None:
         best = np.full_like(self.best, -np.inf)
         best[active] = self.best[active]  # A network that has stopped keeps what it has.
-        self.stack, loss, found = self.take(
-            self.stack, self.values, best, self._batches(), self.tested, active,
-            self.rows, self.other,
-        )  # fmt: skip
+        work = Work(self.values, best, self._batches(), self.tested, active, self.rows, self.other)
+        self.stack, loss, found = self.take(self.stack, work)
         self.epoch += 1
         self._give_rates()
         for i in active:
