@@ -15,7 +15,7 @@ import json
 import logging
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -33,6 +33,7 @@ from tasks.backends import backend
 from tasks.checkpoints import Checkpoints
 from tasks.control import control_contract
 from tasks.feed import fed
+from tasks.folds_together import folds_together
 from tasks.histograms import reference
 from tasks.intervals import HeldBack, fit_intervals, fold_intervals, joined, residuals
 from tasks.learning.errors import Diverged
@@ -63,10 +64,10 @@ class _Desk:
     weights: list[NDArray[Any]] | None
     """The weights that the candidate begins with."""
 
-    def keeper(self, fold: Fold, role: str) -> Checkpoints | None:
-        """Return where the checkpoints of a division lie, and of a role in it."""
-        place = self.checkpoints
-        return None if place is None else Checkpoints(f"{place}/{fold.name}{role}")
+    def keeper(self, name: str, whose: str) -> Checkpoints | None:
+        """Return where the checkpoints of a division lie, or of several; apart for a control."""
+        place, role = self.checkpoints, "-control" if whose else ""
+        return None if place is None else Checkpoints(f"{place}/{name}{role}")
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,7 +93,7 @@ def train_candidate(
     start = time.monotonic()
     weights = starting_weights(contract, *_files(shards, data))
     desk = _Desk(shards, data, folder, checkpoints, weights)
-    fits = [_fit(contract, desk, fold) for fold in shards.divisions]
+    fits = _fits(contract, desk, shards.divisions)
     took = time.monotonic() - start
     published = [f for f in fits if f.fold.index == REFIT] or fits
     intervals = _intervals(contract, fits, _files(shards, data), folder)
@@ -114,9 +115,9 @@ def train_candidate(
     write_seen(contract, _seen_rows(contract, shards, data), folder / "seen.parquet")
     control = control_contract(contract)
     if control is not None:
-        for fold in shards.folds:
-            member = _control(control, desk, fold)
-            save_bundle(Bundle([member]), folder / candidate.folder_of(fold) / "control")
+        for fit in _controls(control, desk):
+            folder_of = folder / candidate.folder_of(fit.fold)
+            save_bundle(Bundle([fit.member]), folder_of / "control")
     return candidate
 
 
@@ -176,13 +177,29 @@ def _keep_layers(fits: list[_Fit], folder: Path) -> None:
     (folder / "layers.json").write_text(json.dumps(layers), "utf-8")
 
 
-def _control(control: Contract, desk: _Desk, fold: Fold) -> "Member":
-    """Return the control's member of a fold. A fault says that it is the control's."""
+def _controls(control: Contract, desk: _Desk) -> "list[_Fit]":
+    """Return the control's networks of the folds. A fault says that it is the control's."""
     try:
-        return _fit(control, replace(desk, weights=None), fold, "the control's ").member
+        return _fits(control, replace(desk, weights=None), desk.shards.folds, "the control's ")
     except Diverged as fault:
         fault.add("This was the control, not the candidate: evaluation.control: none leaves it out")
         raise
+
+
+def _fits(
+    contract: Contract, desk: _Desk, divisions: Sequence[Fold], whose: str = ""
+) -> list[_Fit]:
+    """Return what was trained on divisions of the rows; the folds together where they can be."""
+    folds = [fold for fold in divisions if fold.index != REFIT]
+    found = folds_together(
+        contract,
+        [desk.data / fold.name for fold in folds],
+        lambda i: _teller(contract, desk.shards, folds[i], whose, len(folds)),
+        lambda name: desk.keeper(name, whose),
+        desk.weights,
+    )
+    fits = {f.name: _Fit(f, *own) for f, own in zip(folds, found, strict=True) if own}
+    return [fits.get(fold.name) or _fit(contract, desk, fold, whose) for fold in divisions]
 
 
 def _fit(contract: Contract, desk: _Desk, fold: Fold, whose: str = "") -> _Fit:
@@ -191,7 +208,7 @@ def _fit(contract: Contract, desk: _Desk, fold: Fold, whose: str = "") -> _Fit:
     from tasks.learning.preprocessing import Preprocessing
 
     shards, place = desk.shards, desk.data / fold.name
-    keeper = desk.keeper(fold, "-control" if whose else "")
+    keeper = desk.keeper(fold.name, whose)
     fitted = Preprocessing.from_json((place / "preprocessing.json").read_text("utf-8"))
     tell = _teller(contract, shards, fold, whose)
     try:
@@ -224,11 +241,17 @@ def keep_last_good(contract: Contract, fault: Diverged) -> Diverged:
     return fault
 
 
-def _teller(contract: Contract, shards: Shards, fold: Fold, whose: str) -> Any:
-    """Return what tells of each epoch on the log, for whoever draws a bar."""
+def _teller(contract: Contract, shards: Shards, fold: Fold, whose: str, together: int = 1) -> Any:
+    """Return what tells of each epoch on the log, for whoever draws a bar.
+
+    Folds that are trained `together`, so many, are one part that is as large as all of them.
+    """
     epochs, parts = contract.recipe.epochs, len(shards.divisions)
     part = parts - 1 if fold.index == REFIT else fold.index
     which = f"{whose}{_words(shards, fold)}: " if parts > 1 else whose
+    share: dict[str, float] = {"part": part, "parts": parts}
+    if together > 1:
+        share = {"part": 0, "parts": parts / together}
 
     def tell(epoch: int, loss: float, val_loss: float) -> None:
         news: dict[str, Any] = {
@@ -237,7 +260,7 @@ def _teller(contract: Contract, shards: Shards, fold: Fold, whose: str) -> Any:
             "loss": loss,
             "val_loss": val_loss,
         }
-        news |= {"which": which, "part": part, "parts": parts}
+        news |= {"which": which} | share
         text = which + "epoch %d of at most %d: loss %.4f, validation %.4f"
         extra = {"stage": "train", "state": "epoch"} | news
         log.info(text, epoch, epochs, loss, val_loss, extra=extra)

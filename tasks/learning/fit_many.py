@@ -101,9 +101,9 @@ def _outcome(course: Course) -> Fitted | Exception | None:
     return course.fault or (course.trainee.network, Curve(course.loss, course.val_loss))
 
 
-def why_alone(job: Job) -> str | None:
-    """Return why a job is to be trained alone, None where it may be trained with others."""
-    recipe, training = job.contract.recipe, job.contract.training
+def why_in_turn(contract: "Contract") -> str | None:
+    """Return why a contract's networks are to be trained one by one, None where they may not."""
+    recipe, training = contract.recipe, contract.training
     reasons = {
         "training.parallel": training.parallel != "none",
         "training.accumulate": training.accumulate > 1,
@@ -111,21 +111,23 @@ def why_alone(job: Job) -> str | None:
         "training.rematerialize": bool(training.rematerialize),
         f"averaging: {recipe.averaging}": recipe.averaging != "none",
         "target_weights: gradnorm": getattr(recipe, "target_weights", "") == "gradnorm",
-        "rows that come from disk": not (
-            isinstance(job.train, Held) and isinstance(job.validation, Held)
-        ),
     }
     return next((reason for reason, holds in reasons.items() if holds), None)
+
+
+def _why_alone(job: Job) -> str | None:
+    held = isinstance(job.train, Held) and isinstance(job.validation, Held)
+    return why_in_turn(job.contract) or (None if held else "rows that come from disk")
 
 
 def _groups(jobs: Sequence[Job]) -> list[list[tuple[int, Course]]]:
     """Return the jobs that are trained together, by their numbers, each group of two or more."""
     if len(jobs) < 2:
         return []
-    reasons = {why_alone(job) for job in jobs} - {None}
+    reasons = {_why_alone(job) for job in jobs} - {None}
     for reason in sorted(map(str, reasons)):
         log.info("networks are trained one by one for %s", reason)
-    able = [(i, job) for i, job in enumerate(jobs) if why_alone(job) is None]
+    able = [(i, job) for i, job in enumerate(jobs) if _why_alone(job) is None]
     shapes: dict[tuple[str, int, str], list[tuple[int, Course]]] = {}
     for i, job in able if len(able) > 1 else []:
         recipe = job.contract.recipe

@@ -92,25 +92,32 @@ def fit_member(
     """
     train, validation = _rows(train), _rows(validation)
     layout = lay_out(contract, preprocessing, train.some, train.count)
-    recipe = contract.recipe
-    kind = architecture(recipe.architecture)
-    limits = limits_of(contract, [s.size for s in preprocessing.scalers])
-
-    def member(network: keras.Model) -> Member:
-        settings = kind.settings(recipe, layout)
-        return Member(network, preprocessing, recipe.architecture, settings, limits)
-
     try:
         network, curve = fit_network(
             contract, layout, train, validation, on_epoch, compiler, (), keeper, start
         )
     except Diverged as fault:
         if fault.network is not None:
-            kind.finish(fault.network, recipe, layout, validation.some)
-            fault.member = member(fault.network)
+            own = (contract, preprocessing, layout, fault.network, validation.some)
+            fault.member = finished(*own)
         raise
-    kind.finish(network, recipe, layout, validation.some)
-    return member(network), curve
+    return finished(contract, preprocessing, layout, network, validation.some), curve
+
+
+def finished(
+    contract: "Contract",
+    preprocessing: Preprocessing,
+    layout: Layout,
+    network: keras.Model,
+    validation: Arrays,
+) -> Member:
+    """Return the member of a trained network, with what is fitted after training."""
+    recipe = contract.recipe
+    kind = architecture(recipe.architecture)
+    kind.finish(network, recipe, layout, validation)
+    limits = limits_of(contract, [s.size for s in preprocessing.scalers])
+    settings = kind.settings(recipe, layout)
+    return Member(network, preprocessing, recipe.architecture, settings, limits)
 
 
 def fit_network(
