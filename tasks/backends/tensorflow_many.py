@@ -73,7 +73,7 @@ def epoch_of_many(trainee: Trainee, places: Sequence[Dial], inputs: int, filled:
         start = (tf.constant(0), stack, none, none)
         return tf.while_loop(lambda n, *_: n < count, body, start)[1:]
 
-    compiled = tf.function(run, jit_compile=True)
+    compiled = tf.function(run, jit_compile=True, autograph=False)
     concrete: Any = None
 
     def call(stack: Stack, work: Work) -> Told:
