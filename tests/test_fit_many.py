@@ -19,7 +19,13 @@ from tests.builders import plain_layout, small_contract
 from tests.test_epochs import arrays
 
 PLAIN = {"architecture": "shared", "hidden": [8], "epochs": 4, "batch_size": 25, "patience": 2}
-TRIAL = {"optimizer": "adamw", "schedule": "one_cycle", "weight_decay": 0.1, "l2": 0.01}
+TRIAL = {
+    "averaging": "ema",
+    "optimizer": "adamw",
+    "schedule": "one_cycle",
+    "weight_decay": 0.1,
+    "l2": 0.01,
+}
 
 
 def job(number: int, rows: int = 107, others: int = 33, **options: Any) -> Job:
@@ -111,7 +117,7 @@ def test_what_a_teller_raises_ends_its_network_alone() -> None:
 @pytest.mark.parametrize(
     ("options", "training", "why"),
     [
-        ({"averaging": "ema"}, {}, "averaging: ema"),
+        ({"averaging": "swa"}, {}, "averaging: swa"),
         ({"target_weights": "gradnorm"}, {}, "target_weights: gradnorm"),
         ({}, {"precision": "mixed_bfloat16"}, "training.precision"),
         ({}, {"accumulate": 2}, "training.accumulate"),

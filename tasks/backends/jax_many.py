@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from tasks.learning.alike import Dial, turned
-from tasks.learning.stacks import Epoch, Stack, Told, Work
+from tasks.learning.stacks import Epoch, Stack, Told, Work, averages_of
 from tasks.learning.trainee import Trainee
 
 
@@ -28,6 +28,7 @@ def epoch_of_many(
     if side_by_side is None:
         side_by_side = jax.default_backend() != "cpu"
     losses = jax.value_and_grad(trainee.compute_loss_and_updates, has_aux=True)
+    averages = averages_of(trainee)
     measured = [v.value for v in trainee.metrics_variables]
 
     def loss_of(state: Any, x: Any, y: Any, weight: Any) -> Any:
@@ -72,9 +73,11 @@ def epoch_of_many(
         *state, kept = own
         with turned(places, values):
             state, loss = through(step, tuple(state), rows, train)
-            _, found = through(test, state, other, tested)
+            trained, others, slots = state
+            judged = [slots[i] for i in averages] or trained
+            _, found = through(test, (judged, others, slots), other, tested)
         better = found < best
-        kept = jax.tree.map(lambda a, b: jnp.where(better, a, b), list(state[:2]), kept)
+        kept = jax.tree.map(lambda a, b: jnp.where(better, a, b), [judged, others], kept)
         return (*state, kept), loss, found
 
     def in_turn(stack: Any, own: Any, order: Any, rows: Any, other: Any) -> Any:

@@ -12,7 +12,7 @@ from keras import ops
 
 from tasks.learning.alike import Dial, turned
 from tasks.learning.errors import NotTogether
-from tasks.learning.stacks import Epoch, Stack, Told, Work, variables_of
+from tasks.learning.stacks import Epoch, Stack, Told, Work, averages_of, variables_of
 from tasks.learning.trainee import Trainee
 
 
@@ -21,12 +21,11 @@ def epoch_of_many(trainee: Trainee, places: Sequence[Dial], inputs: int, filled:
 
     `filled`: there are rows that do not count.
     """
-    groups = variables_of(trainee)
-    flat = [v for group in groups for v in group]
+    trained, others, slots = variables_of(trainee)
+    flat, averages = [*trained, *others, *slots], averages_of(trainee)
 
     def step(rows: Any, chosen: Any, count: Any = None) -> Any:
         x, y, weight = _taken(rows, chosen, inputs, count)
-        trained = trainee.trainable_weights
         with tf.GradientTape() as tape:
             output = trainee(x, training=True)
             loss = trainee.compute_loss(x, y, output, weight, training=True)
@@ -54,9 +53,12 @@ def epoch_of_many(trainee: Trainee, places: Sequence[Dial], inputs: int, filled:
             variable.assign(value)
         with turned(places, values):
             loss = _through(step, step_if_any, rows, train)
+            now = [v + 0 for v in flat]
+            for variable, i in zip(trained, averages, strict=False):
+                variable.assign(slots[i])
             found = _through(test, test, other, tested)
-        now = [v + 0 for v in flat]
-        kept = [tf.where(found < best, a, b) for a, b in zip(now, kept, strict=False)]
+        judged = [v + 0 for v in (*trained, *others)]
+        kept = [tf.where(found < best, a, b) for a, b in zip(judged, kept, strict=True)]
         return [*now, *kept], loss, found
 
     def run(stack: Any, own: Any, order: Any, rows: Any, other: Any) -> Any:

@@ -109,7 +109,7 @@ def why_in_turn(contract: "Contract") -> str | None:
         "training.accumulate": training.accumulate > 1,
         "training.precision": training.precision != FULL,
         "training.rematerialize": bool(training.rematerialize),
-        f"averaging: {recipe.averaging}": recipe.averaging != "none",
+        "averaging: swa": recipe.averaging == "swa",
         "target_weights: gradnorm": getattr(recipe, "target_weights", "") == "gradnorm",
     }
     return next((reason for reason, holds in reasons.items() if holds), None)

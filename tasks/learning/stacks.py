@@ -66,6 +66,18 @@ def variables_of(trainee: Trainee) -> tuple[list[Any], list[Any], list[Any]]:
     )
 
 
+def averages_of(trainee: Trainee) -> list[int]:
+    """Return which of the optimizer's variables are the averages of what is trained, in its order;
+    none where weights are not averaged over steps."""
+    own = trainee.optimizer
+    if not own.use_ema:
+        return []
+    places = {id(v): i for i, v in enumerate(own.variables)}
+    pairs = zip(own._trainable_variables, own._model_variables_moving_average, strict=True)
+    averages = {id(v): places[id(average)] for v, average in pairs}
+    return [averages[id(v)] for v in trainee.trainable_variables]
+
+
 def stacked(trainees: Sequence[Trainee]) -> Stack:
     """Return the stack of trainees as they are."""
     groups = [
