@@ -15,7 +15,7 @@ import json
 import logging
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -35,6 +35,7 @@ from tasks.checkpoints import Checkpoints
 from tasks.compiled import keep_compiled
 from tasks.control import control_contract
 from tasks.feed import fed
+from tasks.folds_together import folds_together
 from tasks.histograms import reference
 from tasks.hosts import leads
 from tasks.intervals import HeldBack, fit_intervals, fold_intervals, joined, residuals
@@ -66,10 +67,10 @@ class _Desk:
     weights: list[NDArray[Any]] | None
     """The weights that the candidate begins with."""
 
-    def keeper(self, fold: Fold, role: str) -> Checkpoints | None:
-        """Return where the checkpoints of a division lie, and of a role in it."""
-        place = self.checkpoints
-        return None if place is None else Checkpoints(f"{place}/{fold.name}{role}")
+    def keeper(self, name: str, whose: str) -> Checkpoints | None:
+        """Return where the checkpoints of a division lie, or of several; apart for a control."""
+        place, role = self.checkpoints, "-control" if whose else ""
+        return None if place is None else Checkpoints(f"{place}/{name}{role}")
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,7 +96,7 @@ def train_candidate(
 
     start = time.monotonic()
     desk = _desk(contract, shards, data, folder, checkpoints)
-    fits = [_fit(contract, desk, fold) for fold in shards.divisions]
+    fits = _fits(contract, desk, shards.divisions)
     took = time.monotonic() - start
     controls = _controls(contract, desk)
     published = [f for f in fits if f.fold.index == REFIT] or fits
@@ -129,8 +130,7 @@ def train_along(
     afterwards is nothing that is kept."""
     backend().use_device(contract.training.device)
     desk = _desk(contract, shards, data, folder, checkpoints)
-    for fold in shards.divisions:
-        _fit(contract, desk, fold)
+    _fits(contract, desk, shards.divisions)
     _controls(contract, desk)
 
 
@@ -139,17 +139,6 @@ def _desk(
 ) -> _Desk:
     weights = starting_weights(contract, *_files(shards, data))
     return _Desk(shards, data, folder, checkpoints, weights)
-
-
-def _controls(contract: Contract, desk: _Desk) -> "list[tuple[Fold, Member]]":
-    """Return the control's member of each fold, where the contract asks for a control.
-
-    They are trained before anything is written: other hosts train along.
-    """
-    control = control_contract(contract)
-    if control is None:
-        return []
-    return [(fold, _control(control, desk, fold)) for fold in desk.shards.folds]
 
 
 def _intervals(
@@ -218,13 +207,37 @@ def _keep_shares(fits: list[_Fit], folder: Path) -> None:
         (folder / "shares.json").write_text(json.dumps(sums), "utf-8")
 
 
-def _control(control: Contract, desk: _Desk, fold: Fold) -> "Member":
-    """Return the control's member of a fold. A fault says that it is the control's."""
+def _controls(contract: Contract, desk: _Desk) -> "list[tuple[Fold, Member]]":
+    """Return the control's member of each fold, where the contract asks for a control. A fault
+    says that it is the control's.
+
+    They are trained before anything is written: other hosts train along.
+    """
+    control, own = control_contract(contract), replace(desk, weights=None)
+    if control is None:
+        return []
     try:
-        return _fit(control, replace(desk, weights=None), fold, "the control's ").member
+        fits = _fits(control, own, desk.shards.folds, "the control's ")
     except Diverged as fault:
         fault.add("This was the control, not the candidate: evaluation.control: none leaves it out")
         raise
+    return [(fit.fold, fit.member) for fit in fits]
+
+
+def _fits(
+    contract: Contract, desk: _Desk, divisions: Sequence[Fold], whose: str = ""
+) -> list[_Fit]:
+    """Return what was trained on divisions of the rows; the folds together where they can be."""
+    folds = [fold for fold in divisions if fold.index != REFIT]
+    found = folds_together(
+        contract,
+        [desk.data / fold.name for fold in folds],
+        lambda i: _teller(contract, desk.shards, folds[i], whose, len(folds)),
+        lambda name: desk.keeper(name, whose),
+        desk.weights,
+    )
+    fits = {f.name: _Fit(f, *own) for f, own in zip(folds, found, strict=True) if own}
+    return [fits.get(fold.name) or _fit(contract, desk, fold, whose) for fold in divisions]
 
 
 def _fit(contract: Contract, desk: _Desk, fold: Fold, whose: str = "") -> _Fit:
@@ -233,7 +246,7 @@ def _fit(contract: Contract, desk: _Desk, fold: Fold, whose: str = "") -> _Fit:
     from tasks.learning.preprocessing import Preprocessing
 
     shards, place = desk.shards, desk.data / fold.name
-    keeper = desk.keeper(fold, "-control" if whose else "")
+    keeper = desk.keeper(fold.name, whose)
     fitted = Preprocessing.from_json((place / "preprocessing.json").read_text("utf-8"))
     tell = _teller(contract, shards, fold, whose)
     try:
@@ -266,14 +279,20 @@ def keep_last_good(contract: Contract, fault: Diverged) -> Diverged:
     return fault
 
 
-def _teller(contract: Contract, shards: Shards, fold: Fold, whose: str) -> Any:
+def _teller(contract: Contract, shards: Shards, fold: Fold, whose: str, together: int = 1) -> Any:
     """Return what tells of each epoch on the log, for whoever draws a bar; None on a host that
-    does not lead."""
+    does not lead.
+
+    Folds that are trained `together`, so many, are one part that is as large as all of them.
+    """
     if not leads():
         return None
     epochs, parts, rows = contract.recipe.epochs, len(shards.divisions), fold.rows["train"]
     part = parts - 1 if fold.index == REFIT else fold.index
     which = f"{whose}{_words(shards, fold)}: " if parts > 1 else whose
+    share: dict[str, float] = {"part": part, "parts": parts}
+    if together > 1:
+        share = {"part": 0, "parts": parts / together}
     before = time.monotonic()
 
     def tell(epoch: int, loss: float, val_loss: float, losses: Mapping[str, float]) -> None:
@@ -287,7 +306,7 @@ def _teller(contract: Contract, shards: Shards, fold: Fold, whose: str) -> Any:
             "rate": rows / max(seconds, 1e-9),
             "losses": dict(losses),
         }
-        news |= {"which": which, "part": part, "parts": parts}
+        news |= {"which": which} | share
         text = which + "epoch %d of at most %d: loss %.4f, validation %.4f, %s rows/s"
         extra = {"stage": "train", "state": "epoch"} | news
         log.info(text, epoch, epochs, loss, val_loss, f"{news['rate']:,.0f}", extra=extra)

@@ -12,6 +12,7 @@ from tests.walk import surroundings
 ROOT = Path(__file__).parents[1]
 CORE = {
     "test_losses": "test",
+    "test_fit_many": "row_more or side_by_side",
     "test_epochs": "keras_takes0 or same_seed or asks_for",
     "test_outputs": "not in_units",
     "test_training_options": "adam] or muon] or mean_over or breaks or gradnorm or gradients",

@@ -4,7 +4,7 @@ Import this before Keras: `backend()` chooses by KERAS_BACKEND, TensorFlow unles
 """
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -12,8 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
+    from tasks.learning.alike import Dial
     from tasks.learning.epochs import Stepping
     from tasks.learning.feeding import Matrix
+    from tasks.learning.stacks import Epoch
     from tasks.learning.trainee import Trainee
 
 NAMES = ("tensorflow", "jax")
@@ -55,6 +57,13 @@ class Backend(Protocol):
 
     def testing(self, trainee: "Trainee", batch_size: int, inputs: int) -> "Stepping":
         """Return what returns the validation losses of resident rows, as one compiled call."""
+        ...
+
+    def epoch_of_many(
+        self, trainee: "Trainee", places: "Sequence[Dial]", inputs: int, filled: bool
+    ) -> "Epoch":
+        """Return what takes an epoch of networks of the trainee's shape in one compiled call, with
+        numbers of their own at some dials; `filled` where batches hold rows that do not count."""
         ...
 
     def forward(self, network: Any) -> Callable[[Any], NDArray[Any]]:

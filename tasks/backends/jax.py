@@ -9,6 +9,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
+from tasks.backends.jax_many import epoch_of_many as epoch_of_many
 from tasks.learning.accumulation import mean_gradients, part_size
 from tasks.learning.epochs import Losses, Stepping
 from tasks.learning.errors import MissingPart

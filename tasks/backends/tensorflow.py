@@ -11,6 +11,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from tasks.backends.mirrored import mirrored
+from tasks.backends.tensorflow_many import epoch_of_many as epoch_of_many
 from tasks.learning.accumulation import mean_gradients, part_size
 from tasks.learning.epochs import Losses, Stepping
 from tasks.learning.errors import MissingPart

@@ -17,11 +17,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tasks.learning.accumulation import out_of_memory, part_size
+from tasks.learning.alike import Dial
 from tasks.learning.course import Course, Keeper
 from tasks.learning.errors import Diverged, MissingPart
 from tasks.learning.feeding import Matrix, Order, Rows
 from tasks.learning.part_losses import without_parts
 from tasks.learning.shards import Arrays, of_matrix
+from tasks.learning.stacks import Epoch
 from tasks.learning.trainee import Trainee
 
 log = logging.getLogger("polycast")
@@ -64,6 +66,13 @@ class Compiler(Protocol):
         """Return what tests resident rows in one compiled call."""
         ...
 
+    def epoch_of_many(
+        self, trainee: Trainee, places: Sequence[Dial], inputs: int, filled: bool
+    ) -> Epoch:
+        """Return what takes an epoch of networks of the trainee's shape in one compiled call, with
+        numbers of their own at some dials; `filled` where batches hold rows that do not count."""
+        ...
+
 
 @dataclass(frozen=True)
 class Budget:
@@ -93,7 +102,7 @@ def run_epochs(
     With a keeper, go on from its last checkpoint, and write others. Without a compiler, and where
     the trainee is not to be compiled, steps are taken one by one.
     """
-    _build(trainee, train.some)
+    build(trainee, train.some)
     steps = -(-train.count // budget.batch_size)
     told = keras.callbacks.CallbackList(
         list(callbacks), add_history=True, model=trainee, epochs=budget.epochs, steps=steps,
@@ -138,7 +147,7 @@ def _several_hosts() -> bool:
     return spread_over is not None and spread_over.num_processes > 1
 
 
-def _build(trainee: Trainee, some: Arrays) -> None:
+def build(trainee: Trainee, some: Arrays) -> None:
     """Make all variables: none can be made within a compiled call."""
     x, y, weight = _tensors(some.matrix[:2], some.inputs.shape[1])
     trainee.compute_loss(x, y, trainee(x, training=False), weight, training=False)

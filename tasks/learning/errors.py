@@ -59,3 +59,7 @@ class NotPositiveDefinite(ValueError):
             f"above 0; {came}: look for targets that say the same, or that never vary, and "
             "leave all but one of them out; or add a small number to the diagonal"
         )
+
+
+class NotTogether(Exception):
+    """Networks that this backend cannot train in one call. The message says why."""

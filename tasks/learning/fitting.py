@@ -30,6 +30,7 @@ from tasks.learning.recovery import OnEpoch, Watch
 from tasks.learning.shards import Arrays, to_arrays
 from tasks.learning.spreading import saving_memory, spread
 from tasks.learning.target_weights import GradNorm, part_weights, shared_kernel
+from tasks.learning.trainee import Trainee
 
 if TYPE_CHECKING:
     from data_contracts.contract import Contract
@@ -91,24 +92,32 @@ def fit_member(
     """
     train, validation = _rows(train), _rows(validation)
     layout = lay_out(contract, preprocessing, train.some, train.count)
-    recipe = contract.recipe
-    kind = architecture(recipe.architecture)
-    limits = limits_of(contract, [s.size for s in preprocessing.scalers])
-
-    def member(network: keras.Model) -> Member:
-        settings = kind.settings(recipe, layout) | kind.told(network)
-        return Member(network, preprocessing, recipe.architecture, settings, limits)
-
     try:
         network, curve = fit_network(
             contract, layout, train, validation, on_epoch, compiler, (), keeper, start
         )
     except Diverged as fault:
         if fault.network is not None:
-            good = kind.finish(fault.network, recipe, layout, validation.some)
-            fault.member = member(good)
+            own = (contract, preprocessing, layout, fault.network, validation.some)
+            fault.member = finished(*own)
         raise
-    return member(kind.finish(network, recipe, layout, validation.some)), curve
+    return finished(contract, preprocessing, layout, network, validation.some), curve
+
+
+def finished(
+    contract: "Contract",
+    preprocessing: Preprocessing,
+    layout: Layout,
+    network: keras.Model,
+    validation: Arrays,
+) -> Member:
+    """Return the member of a trained network, with what is fitted after training."""
+    recipe = contract.recipe
+    kind = architecture(recipe.architecture)
+    whole = kind.finish(network, recipe, layout, validation)
+    limits = limits_of(contract, [s.size for s in preprocessing.scalers])
+    settings = kind.settings(recipe, layout) | kind.told(whole)
+    return Member(whole, preprocessing, recipe.architecture, settings, limits)
 
 
 def fit_network(
@@ -167,6 +176,28 @@ def _train(
 ) -> tuple[keras.Model, Curve]:
     """Return the trained network, which computes as it was trained, and its learning curve."""
     recipe = contract.recipe
+    kind = architecture(recipe.architecture)
+    train, validation = kind.rows(recipe, layout, train, validation)
+    trainee = new_trainee(contract, layout, train.count, start)
+    stop = kind.early_stopping(recipe, trainee, first_epoch(recipe))
+    own = [*averaging(recipe), stop, Watch(on_epoch, stop)]
+    if recipe.schedule == "plateau":
+        patience = max(1, recipe.patience // 2)
+        own.append(keras.callbacks.ReduceLROnPlateau(factor=0.5, patience=patience))
+    if getattr(recipe, "target_weights", "fixed") == "gradnorm":
+        if compiler is None:
+            raise ValueError("target_weights: gradnorm needs the backend's gradients")
+        kernel = shared_kernel(trainee.network)
+        own.append(GradNorm(train.some, kernel, compiler.gradients, recipe.seed))
+    parts = contract.training.accumulate
+    budget = Budget(recipe.epochs, kind.batch_size(recipe, layout), recipe.seed, parts)
+    history = run_epochs(trainee, train, validation, budget, [*own, *callbacks], compiler, keeper)
+    return trainee.network, Curve(history["loss"], history["val_loss"], first_epoch(recipe))
+
+
+def new_trainee(contract: "Contract", layout: Layout, rows: int, start: Weights) -> Trainee:
+    """Return a compiled trainee for so many train rows, as its recipe's seed makes it."""
+    recipe = contract.recipe
     keras.utils.set_random_seed(recipe.seed)
     kind = architecture(recipe.architecture)
     network = kind.build(recipe, layout)
@@ -176,24 +207,9 @@ def _train(
     parts = len(trainee.objective.names)
     first = part_weights(weighing, layout, parts)
     trainee.weigh(part_weights("fixed", layout, parts), first, weighing == "learned")
-    train, validation = kind.rows(recipe, layout, train, validation)
-    batch_size = kind.batch_size(recipe, layout)
-    steps = -(-train.count // batch_size)
+    steps = -(-rows // kind.batch_size(recipe, layout))
     trainee.compile(optimizer=optimizer(recipe, steps * recipe.epochs), jit_compile=True)
-    stop = kind.early_stopping(recipe, trainee, first_epoch(recipe))
-    own = [*averaging(recipe), stop, Watch(on_epoch, stop)]
-    if recipe.schedule == "plateau":
-        patience = max(1, recipe.patience // 2)
-        own.append(keras.callbacks.ReduceLROnPlateau(factor=0.5, patience=patience))
-    if weighing == "gradnorm":
-        if compiler is None:
-            raise ValueError("target_weights: gradnorm needs the backend's gradients")
-        kernel = shared_kernel(trainee.network)
-        own.append(GradNorm(train.some, kernel, compiler.gradients, recipe.seed))
-    parts = contract.training.accumulate
-    budget = Budget(recipe.epochs, batch_size, recipe.seed, parts)
-    history = run_epochs(trainee, train, validation, budget, [*own, *callbacks], compiler, keeper)
-    return trainee.network, Curve(history["loss"], history["val_loss"], first_epoch(recipe))
+    return trainee
 
 
 def _rows(rows: Arrays | Rows) -> Rows:

@@ -26,6 +26,12 @@ SLOWER = 0.1
 """What the learning rate is multiplied by each time."""
 
 
+def exploded(loss: float, val_loss: float, untrained: float | None) -> bool:
+    """Say whether an epoch's losses are no numbers, or beyond all measure."""
+    first = loss if untrained is None else untrained
+    return not np.isfinite(loss + val_loss) or loss - first > EXPLODED * max(1.0, abs(first))
+
+
 class Watch(keras.callbacks.Callback):
     """Tells of each epoch. Raises Diverged, with the network as it last was good."""
 
@@ -42,7 +48,7 @@ class Watch(keras.callbacks.Callback):
         fault = trainee.fault()
         first = loss if trainee.untrained is None else trainee.untrained
         no_number = fault is not None or not np.isfinite(loss + validation)
-        if no_number or loss - first > EXPLODED * max(1.0, abs(first)):
+        if no_number or exploded(loss, validation, first):
             network = self._last_good(trainee)
             risen = None if no_number else (loss, first)
             raise Diverged(epoch + 1, fault, network, self.stop.best_epoch + 1, risen)
