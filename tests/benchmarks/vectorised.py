@@ -12,6 +12,9 @@ times of all rounds count; `load_*` says how busy the machine was.
   matrices alone would take, which a network on a CPU waits for already when it is alone; what is
   below is saved between compiled calls.
 - `one_*_seconds`, `k16_*_seconds`, `*_epoch_ms`: the times themselves.
+
+Measured on 2 cores that others used too, 30 epochs, TensorFlow and JAX: 2.5 and 2.0 on 1,000 rows,
+3.5 and 4.2 on 10,000; of an epoch alone 5.2 and 7.3, and 11.1 and 11.5.
 """
 
 import os
