@@ -98,7 +98,7 @@ def test_one_that_diverges_is_trained_alone_and_the_others_go_on() -> None:
 
 
 def test_what_a_teller_raises_ends_its_network_alone() -> None:
-    def stop(epoch: int, loss: float, val_loss: float) -> None:
+    def stop(epoch: int, *_: object) -> None:
         if epoch == 2:
             raise StopIteration(f"{epoch} epochs are enough")
 
