@@ -13,6 +13,7 @@ import pytest
 
 from data_contracts.contract import Contract
 from tasks.evaluate.models import bundle_model
+from tasks.fits import keep_last_good
 from tasks.learning.bundle import load_bundle, save_bundle
 from tasks.learning.errors import Diverged
 from tasks.learning.fitting import fit, fit_network
@@ -20,7 +21,6 @@ from tasks.learning.predictions import Predictions, combine
 from tasks.learning.scores import errors
 from tasks.learning.shards import Arrays
 from tasks.learning.tables import numbers
-from tasks.train import keep_last_good
 from tests.builders import plain_layout, small_contract, small_rows
 from tests.walk import surroundings
 

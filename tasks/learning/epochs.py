@@ -7,7 +7,7 @@ called as Keras calls them; one that asks for batches, every GRAIN steps.
 """
 
 import logging
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -21,8 +21,8 @@ from tasks.learning.alike import Dial
 from tasks.learning.course import Course, Keeper
 from tasks.learning.errors import Diverged, MissingPart
 from tasks.learning.feeding import Matrix, Order, Rows
-from tasks.learning.part_losses import without_parts
-from tasks.learning.shards import Arrays, of_matrix
+from tasks.learning.one_by_one import OneByOne, cut, mean_losses, tensors
+from tasks.learning.shards import Arrays
 from tasks.learning.stacks import Epoch
 from tasks.learning.trainee import Trainee
 
@@ -124,7 +124,7 @@ def run_epochs(
         except Diverged as fault:
             course.go_back(fault)
         except Exception as fault:
-            if not out_of_memory(fault) or isinstance(machine, _OneByOne):
+            if not out_of_memory(fault) or isinstance(machine, OneByOne):
                 raise
             if _several_hosts():
                 raise MissingPart(
@@ -149,7 +149,7 @@ def _several_hosts() -> bool:
 
 def build(trainee: Trainee, some: Arrays) -> None:
     """Make all variables: none can be made within a compiled call."""
-    x, y, weight = _tensors(some.matrix[:2], some.inputs.shape[1])
+    x, y, weight = tensors(some.matrix[:2], some.inputs.shape[1])
     trainee.compute_loss(x, y, trainee(x, training=False), weight, training=False)
     trainee.optimizer.build(trainee.trainable_variables)
 
@@ -165,13 +165,13 @@ def _way(rows: Rows) -> str:
     return f"{rows.count} rows" + (f", about {most} at once" if most else "")
 
 
-def _machine(trainee: Trainee, compiler: Compiler | None) -> "Compiler | _OneByOne":
+def _machine(trainee: Trainee, compiler: Compiler | None) -> "Compiler | OneByOne":
     if compiler is None:
-        return _OneByOne()
+        return OneByOne()
     if trainee.run_eagerly or not trainee.jit_compile:
         name = trainee.network.name
         log.info("the network %s is not to be compiled: its steps are taken one by one", name)
-        return _OneByOne()
+        return OneByOne()
     return compiler
 
 
@@ -181,7 +181,7 @@ class _Work:
     def __init__(
         self,
         trainee: Trainee,
-        machine: "Compiler | _OneByOne",
+        machine: "Compiler | OneByOne",
         budget: Budget,
         told: keras.callbacks.CallbackList,
         grain: int,
@@ -204,7 +204,7 @@ class _Work:
         if not course.within_epoch:
             self.told.on_epoch_begin(course.epoch)
         self.train(train, course)
-        logs = _mean(course.done)
+        logs = mean_losses(course.done)
         logs |= {f"val_{name}": value for name, value in self.test(validation).items()}
         self.told.on_epoch_end(course.epoch, logs)
         course.epoch_done(logs)
@@ -212,14 +212,16 @@ class _Work:
     def _look(self, validation: Rows) -> None:
         """Note the loss before training, which tells whether a later one is beyond measure."""
         blocks = validation.blocks(self.place, self.budget.batch_size, None)
-        loss = _mean((len(order), self.tested(block, order)) for block, order in blocks)["loss"]
+        loss = mean_losses((len(order), self.tested(block, order)) for block, order in blocks)[
+            "loss"
+        ]
         self.trainee.untrained = loss if np.isfinite(loss) else None
 
     def train(self, rows: Rows, course: Course) -> None:
         """Take an epoch's steps but for those that are taken already."""
         size, begun, taken = self.budget.batch_size, 0, course.step
         for block, order in rows.blocks(self.place, size, (self.budget.seed, course.epoch)):
-            for chosen in _cut(order, self.grain * size):
+            for chosen in cut(order, self.grain * size):
                 steps = -(-len(chosen) // size)
                 begun += steps
                 if begun <= taken:
@@ -235,60 +237,11 @@ class _Work:
         """Return the losses of validation rows."""
         self.told.on_test_begin()
         blocks = rows.blocks(self.place, self.budget.batch_size, None)
-        losses = _mean((len(order), self.tested(block, order)) for block, order in blocks)
+        losses = mean_losses((len(order), self.tested(block, order)) for block, order in blocks)
         self.told.on_test_end(losses)
         return losses
-
-
-def _cut(order: Order, most: int) -> Iterator[Order]:
-    """Yield the order in parts of `most` rows, of which the last may be smaller."""
-    for start in range(0, len(order), most):
-        yield order[start : start + most]
-
-
-def _mean(parts: Iterable[tuple[int, Losses]]) -> Losses:
-    """Return the mean losses of parts of so many rows."""
-    sizes, losses = zip(*parts, strict=True)
-    return {k: float(np.average([p[k] for p in losses], weights=sizes)) for k in losses[0]}
 
 
 def _asks_for_batches(callback: keras.callbacks.Callback) -> bool:
     plain = keras.callbacks.Callback
     return any(getattr(type(callback), hook) is not getattr(plain, hook) for hook in BATCH_HOOKS)
-
-
-class _OneByOne:
-    """Steps and tests that Keras takes one by one."""
-
-    def resident(self, matrix: Matrix) -> Matrix:
-        return matrix
-
-    def stepping(self, trainee: Trainee, batch_size: int, inputs: int, parts: int = 1) -> Stepping:
-        if parts > 1:
-            raise ValueError("a batch in parts needs a backend that compiles its steps")
-
-        def take(*batch: Any, **options: Any) -> Losses:
-            return without_parts(trainee.train_on_batch(*batch, **options))
-
-        return _by_batch(take, batch_size, inputs)
-
-    def testing(self, trainee: Trainee, batch_size: int, inputs: int) -> Stepping:
-        return _by_batch(trainee.test_on_batch, batch_size, inputs)
-
-
-def _by_batch(take: Callable[..., Losses], batch_size: int, inputs: int) -> Stepping:
-    def parts(rows: Matrix, order: Order) -> Iterator[tuple[int, Losses]]:
-        for chosen in _cut(order, batch_size):
-            x, y, weight = _tensors(rows[chosen], inputs)
-            losses = take(x, y, sample_weight=weight, return_dict=True)
-            yield len(chosen), {name: float(value) for name, value in losses.items()}
-
-    return lambda rows, order: _mean(parts(rows, order))
-
-
-def _tensors(rows: Matrix, inputs: int) -> Any:
-    """Return inputs, targets and weights of rows."""
-    arrays = of_matrix(rows, inputs)
-    return tuple(
-        keras.ops.convert_to_tensor(a) for a in (arrays.inputs, arrays.targets, arrays.weight)
-    )
