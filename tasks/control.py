@@ -31,13 +31,13 @@ def control_contract(contract: Contract) -> Contract | None:
 def control_recipe(recipe: BaseRecipe) -> IndependentRecipe:
     """Return the recipe of a network per target that agrees with `recipe` where both can.
 
-    What `recipe` does not have, such as a loss where it learns by a likelihood, is the default.
+    What `recipe` does not have, such as a loss where it learns by a likelihood, or leaves open, is
+    the default.
     """
     kinds = (BaseRecipe, LayersRecipe, PointOptions)
-    shared = {name for kind in kinds if isinstance(recipe, kind) for name in kind.model_fields}
-    return IndependentRecipe.model_validate(
-        recipe.model_dump(include=shared) | {"architecture": CONTROL}
-    )
+    asked = {name for kind in kinds for name in kind.model_fields}
+    own = recipe.model_dump(include=asked & set(type(recipe).model_fields), exclude_none=True)
+    return IndependentRecipe.model_validate(own | {"architecture": CONTROL})
 
 
 def _alone(contract: Contract, name: str) -> Target:

@@ -304,7 +304,9 @@ def test_many_rows_are_answered_a_few_at_a_time(
 
 
 def test_an_unknown_architecture_is_told_with_those_there_are() -> None:
-    with pytest.raises(ValueError, match="architecture 'nothing': expected shared, multi_head"):
+    with pytest.raises(
+        ValueError, match="architecture 'nothing': expected auto, shared, multi_head"
+    ):
         architecture("nothing")
 
 

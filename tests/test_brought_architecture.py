@@ -244,4 +244,4 @@ def test_a_network_at_fault_is_told_with_its_package(tmp_path: Path) -> None:
     for line, (name, (_, words)) in zip(said, faults.items(), strict=True):
         assert f"architecture {name!r}, which the package {name} brings" in line
         assert words in line
-    assert "'nobody': expected shared, multi_head" in nobody
+    assert "'nobody': expected auto, shared, multi_head" in nobody

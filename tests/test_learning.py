@@ -88,9 +88,12 @@ def test_the_best_epochs_weights_are_kept_when_the_budget_ends_first() -> None:
 
 
 def test_each_epoch_is_told_as_it_ends() -> None:
-    told: list[tuple[int, float, float]] = []
+    told: list[tuple[Any, ...]] = []
     _, curve = trained(small_contract(), arrays(0), arrays(1), lambda *n: told.append(n))
-    assert told == [(i + 1, *n) for i, n in enumerate(zip(curve.loss, curve.val_loss, strict=True))]
+    assert all(sum(n[3].values()) / 2 == pytest.approx(n[2]) for n in told)  # a loss each
+    assert [n[:3] for n in told] == [
+        (i + 1, *n) for i, n in enumerate(zip(curve.loss, curve.val_loss, strict=True))
+    ]
 
 
 def test_a_batch_larger_than_the_rows_and_one_that_does_not_divide_them_both_train() -> None:
