@@ -11,8 +11,6 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlsplit
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
 from data_contracts.contract import Contract
 from tasks.records import Checked, Cost, Proof, Publication
 from tasks.report import decision
@@ -31,10 +29,11 @@ from tasks.report.headline import headline
 from tasks.report.importance import importance
 from tasks.report.intervals import intervals
 from tasks.report.network import network
-from tasks.report.numbers import aligned, duration, fixed
+from tasks.report.numbers import aligned, fixed
 from tasks.report.sharing import sharing
 from tasks.report.slices import worst
 from tasks.report.sources import ReportSources
+from tasks.report.templates import templates
 
 MOST_REASONS = 50
 """The most reasons for quarantine, and the most breaches, that are written out."""
@@ -49,28 +48,24 @@ def write_report(
     contract: Contract, publication: Publication, sources: ReportSources, file: Path
 ) -> None:
     """Write the report of one run as a self-contained HTML file."""
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["duration"] = duration
-    page = environment.get_template("page.html.j2").render(
-        **_decision(contract, publication),
-        **_errors(contract, publication),
-        **_parts(contract, publication, sources),
-        **_data(publication.verdict.scores.candidate.shards.checked),
-        contract=contract,
-        publication=publication,
-        sources=sources,
-        network=network(contract.recipe, sources.layers, sources.shares),
-        curves=curves_plot(sources.curves),
-        cost=_cost(publication.verdict.scores.cost),
-        proofs=[_proof(proof) for proof in publication.proofs],
-        links=[(n, a, href(a, file.parent)) for n, a in sources.links.items()],
-        versions=_versions(sources.versions),
+    page = (
+        templates()
+        .get_template("page.html.j2")
+        .render(
+            **_decision(contract, publication),
+            **_errors(contract, publication),
+            **_parts(contract, publication, sources),
+            **_data(publication.verdict.scores.candidate.shards.checked),
+            contract=contract,
+            publication=publication,
+            sources=sources,
+            network=network(contract.recipe, sources.layers, sources.shares),
+            curves=curves_plot(sources.curves),
+            cost=_cost(publication.verdict.scores.cost),
+            proofs=[_proof(proof) for proof in publication.proofs],
+            links=[(n, a, href(a, file.parent)) for n, a in sources.links.items()],
+            versions=_versions(sources.versions),
+        )
     )
     file.write_text(page, "utf-8")
 

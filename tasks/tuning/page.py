@@ -5,10 +5,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
-from tasks import report
-from tasks.report.numbers import aligned, duration, percent
+from tasks.report.numbers import aligned, percent
+from tasks.report.templates import templates
 from tasks.tuning import plots
 from tasks.tuning.result import Tuned, best_recipe, changes_text, recipe_diff
 from tasks.tuning.study import Study
@@ -20,26 +18,21 @@ MOST_TRIALS = 20
 
 def write_page(study: Study, found: Tuned, file: Path) -> None:
     """Write the page of what a study has found so far."""
-    styles = Path(report.__file__).parent
-    environment = Environment(
-        loader=FileSystemLoader([Path(__file__).parent, styles]),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["duration"] = duration
-    page = environment.get_template("tuning.html.j2").render(
-        study=study,
-        tuning=study.tuning,
-        found=found,
-        when=datetime.now(UTC),
-        diff=_lines(study, found),
-        less=_less(found),
-        drawn=list(_drawn(study, found)),
-        rows=_rows(study, found),
-        seconds=sum(t.seconds for t in study.trials),
-        failed=[t for t in study.trials if t.state == "failed"],
+    page = (
+        templates(Path(__file__).parent)
+        .get_template("tuning.html.j2")
+        .render(
+            study=study,
+            tuning=study.tuning,
+            found=found,
+            when=datetime.now(UTC),
+            diff=_lines(study, found),
+            less=_less(found),
+            drawn=list(_drawn(study, found)),
+            rows=_rows(study, found),
+            seconds=sum(t.seconds for t in study.trials),
+            failed=[t for t in study.trials if t.state == "failed"],
+        )
     )
     file.write_text(page, "utf-8")
 

@@ -9,9 +9,8 @@ environment of their own, and are left out where they are not installed:
     python -m venv peers
     peers/bin/pip install -c constraints.txt -e . torch pytabkit catboost xgboost
 
-Where pip finds torch with CUDA alone, its CPU build is found with `--extra-index-url` as PyTorch's
-own page says. Every model takes one thread per core that the process may run on: with
-`taskset -c 1` before the command, one.
+Where pip finds torch with CUDA alone, PyTorch's own page says where its CPU build is. Every model
+takes one thread per core that the process may run on: with `taskset -c 1` before the command, one.
 
 A model of ours may bring options: `--models auto,auto:dropout=0.1,auto:hidden=[256,256]` (in
 quotes; a comma before a word and `=` goes on with the options). Each finished fold is kept in

@@ -72,6 +72,23 @@ class PeriodicEmbedding(keras.layers.Layer):
         return (shape[0], shape[-1] * (1 + PERIODIC_WIDTH))
 
 
+def quantile_edges(numbers: np.ndarray) -> np.ndarray:
+    """Return the edges (numbers, BINS + 1) of bins between quantiles of rows (rows, numbers)."""
+    edges: np.ndarray = np.quantile(numbers, np.linspace(0, 1, BINS + 1), axis=0).T
+    return edges
+
+
+def reaches(inputs: Any, edges: Any) -> Any:
+    """Return how far inputs (rows, numbers) reach through each bin: 0 for one above the number, 1
+    for one below, and the part reached between; float32 (rows, numbers, BINS)."""
+    exact = ops.cast(inputs, "float32")[..., None]
+    lower, width = edges[:, :-1], edges[:, 1:] - edges[:, :-1]
+    # A bin without width, where many rows have one value, is a step at that value.
+    inside = (exact - lower) / ops.where(width > 0, width, 1.0)
+    step = ops.cast(exact >= lower, "float32")
+    return ops.where(width > 0, ops.clip(inside, 0.0, 1.0), step)
+
+
 @keras.saving.register_keras_serializable("polycast")
 class PiecewiseLinearEmbedding(keras.layers.Layer):
     """How far each number reaches through each bin between its quantiles, mixed linearly.
@@ -90,16 +107,11 @@ class PiecewiseLinearEmbedding(keras.layers.Layer):
 
     def fit(self, numbers: np.ndarray) -> None:
         """Set the edges to the quantiles of train rows (rows, numbers)."""
-        self.edges.assign(np.quantile(numbers, np.linspace(0, 1, BINS + 1), axis=0).T)
+        self.edges.assign(quantile_edges(numbers))
 
     def call(self, inputs: Any) -> Any:
         """Return the embedded numbers."""
-        exact = ops.cast(inputs, "float32")[..., None]
-        lower, width = self.edges[:, :-1], self.edges[:, 1:] - self.edges[:, :-1]
-        # A bin without width, where many rows have one value, is a step at that value.
-        inside = (exact - lower) / ops.where(width > 0, width, 1.0)
-        step = ops.cast(exact >= lower, "float32")
-        reach = ops.where(width > 0, ops.clip(inside, 0.0, 1.0), step)
+        reach = reaches(inputs, self.edges)
         mixed = ops.einsum("rnb,nbw->rnw", ops.cast(reach, self.compute_dtype), self.mix)
         whole = ops.concatenate([inputs[..., None], mixed], axis=-1)
         return ops.reshape(whole, (-1, inputs.shape[-1] * (1 + PIECEWISE_WIDTH)))

@@ -9,8 +9,7 @@ import keras
 import numpy as np
 from keras import ops
 
-BINS = 16
-"""Quantile bins of a number, at most."""
+from tasks.learning.networks.embeddings import BINS, quantile_edges, reaches
 
 if TYPE_CHECKING:
     from tasks.learning.trees import Trees
@@ -77,16 +76,11 @@ class Reaches(Fitted):
 
     def fit(self, numbers: np.ndarray) -> None:
         """Set the edges to the quantiles of train rows (rows, numbers)."""
-        self.edges.assign(np.quantile(numbers, np.linspace(0, 1, BINS + 1), axis=0).T)
+        self.edges.assign(quantile_edges(numbers))
 
     def call(self, inputs: Any) -> Any:
         """Return 0 for a bin above the number, 1 for one below, and the part reached between."""
-        exact = ops.cast(inputs, "float32")[..., None]
-        lower, width = self.edges[:, :-1], self.edges[:, 1:] - self.edges[:, :-1]
-        # A bin without width, where many rows have one value, is a step at that value.
-        inside = (exact - lower) / ops.where(width > 0, width, 1.0)
-        step = ops.cast(exact >= lower, "float32")
-        reach = ops.where(width > 0, ops.clip(inside, 0.0, 1.0), step)
+        reach = reaches(inputs, self.edges)
         return ops.reshape(reach, (-1, inputs.shape[-1] * BINS))
 
     def compute_output_shape(self, shape: Any) -> Any:
