@@ -50,7 +50,7 @@ def folds_together(
     alone: list[tuple[Member, Curve] | None] = [None] * len(places)
     if len(places) < 2:
         return alone
-    why = why_in_turn(contract) or _too_large(places)
+    why = why_in_turn(contract) or too_large(places)
     if why:
         log.info("the folds' networks are trained one by one for %s", why)
         return alone
@@ -72,7 +72,9 @@ def folds_together(
     return alone
 
 
-def _too_large(places: Sequence[Path]) -> str | None:
+def too_large(places: Sequence[Path]) -> str | None:
+    """Return why the rows of networks, each by the folder of its shards, are not trained together;
+    None where they may be."""
     from tasks.learning.shards import size
 
     files = [place / f"{s}.parquet" for place in places for s in ("train", "validation")]

@@ -1,5 +1,6 @@
 """Studies: what is tried, what is kept, what is never read."""
 
+import json
 import re
 import signal
 import subprocess
@@ -106,7 +107,72 @@ def test_a_killed_search_loses_no_finished_trial_and_goes_on_as_if_nothing_had_b
     search(again, Budget(len(before) + 1), here)
     assert all(file.read_bytes() == content for file, content in before.items())
     monkeypatch.setenv("POLYCAST_HOME", str(tmp_path / "whole"))
-    assert told(studied(contract, len(again.trials))) == told(again)
+    last = max(t.number for t in again.trials)
+    whole = {t.number: t for t in studied(contract, last + 1).trials}
+    for trial in again.trials:
+        same = whole[trial.number]
+        assert same.recipe == trial.recipe
+        assert same.curve == pytest.approx(trial.curve, rel=1e-3)
+
+
+def tried_in_one_call(text: str) -> list[int]:
+    """Return how many networks each call trained that trained several."""
+    return [int(n) for n in re.findall(r"(\d+) networks of one shape", text)]
+
+
+def test_trials_of_one_shape_are_trained_in_one_call_as_each_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", logger="polycast")
+    space = {"hidden": [[4], [8]], "learning_rate": [0.001, 0.01, 0.1], "l2": [0.001, 0.01]}
+    contract = tuned_contract({"hidden": [16]}, space=space, strategy="grid", pruning="none")
+    study = studied(contract, 13)
+    assert tried_in_one_call(caplog.text) == [6, 6]
+    assert [t.number for t in study.trials] == list(range(13))
+    assert [t.changes for t in study.trials[1:]] == list(space_of(contract).grid())
+    caplog.clear()
+    monkeypatch.setenv("POLYCAST_HOME", str(tmp_path / "one-by-one"))
+    monkeypatch.setattr("tasks.tuning.search.TOGETHER", 1)
+    alone = studied(contract, 13)
+    assert tried_in_one_call(caplog.text) == []
+    for trial, own in zip(study.trials, alone.trials, strict=True):
+        assert (trial.changes, trial.best_epoch) == (own.changes, own.best_epoch)
+        assert trial.curve == pytest.approx(own.curve, rel=1e-3)
+        assert trial.values == pytest.approx(own.values, rel=1e-3)
+
+
+def test_of_trials_in_one_call_the_worst_are_given_up_and_what_diverges_fails(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level("INFO", logger="polycast")
+    rates = [0.02, 0.014, 0.015, 0.012, 0.018, 0.011, 0.013, 0.016, 1e-7, 1e30, 2e-7]
+    recipe = {"optimizer": "sgd", "clip_norm": None, "epochs": 6}
+    space = {"learning_rate": rates}
+    study = studied(tuned_contract(recipe, space=space, strategy="grid"), 12)
+    assert tried_in_one_call(caplog.text) == [8, 3]
+    states = {t.changes.get("learning_rate"): t.state for t in study.trials}
+    assert states[0.02] == "complete"
+    assert (states[1e-7], states[2e-7], states[1e30]) == ("pruned", "pruned", "failed")
+    assert all(t.seconds > 0 for t in study.trials)
+
+
+def test_trials_are_sought_that_are_of_one_shape_as_long_as_no_other_tells_of_them() -> None:
+    contract = tuned_contract(strategy="random")
+    study = open_study(contract, kept_shards(contract))
+    assert [job.trial.number for job in study.begin(None, 8, 40)] == [0], "first how long one takes"
+    batch = [job.trial for job in study.begin(None, 4, 39)]
+    assert len(batch) == 4
+    assert len({json.dumps(t.recipe["hidden"]) for t in batch}) == 1
+    skipped = {*range(1, batch[-1].number)} - {t.number for t in batch}
+    (least,) = study.begin(None)
+    assert least.trial.number == min(skipped)
+    bayesian = tuned_contract(strategy="bayesian")
+    other = open_study(bayesian, kept_shards(bayesian))
+    other.begin(None)
+    while len(other.running) < 10:  # those that tpe draws at random
+        other.begin(None, 8, 40)
+    assert set(other.running) == set(range(10))
+    assert [job.trial.number for job in other.begin(None, 8, 40)] == [10]
 
 
 def test_the_contracts_own_recipe_is_tried_first_and_the_best_is_found() -> None:
@@ -132,10 +198,8 @@ def test_a_later_study_begins_with_the_best_recipe_of_earlier_ones() -> None:
     assert best is not None
     assert second.plan.inherited == ()
     assert second.plan.earlier == (best.changes,)
-    own, warm = second.begin(None), second.begin(None)
-    assert own is not None
+    (own,), (warm,) = second.begin(None), second.begin(None)
     assert own.trial.origin == "contract"
-    assert warm is not None
     assert (warm.trial.origin, warm.trial.changes) == ("earlier study", best.changes)
     # The same data and space, drawn otherwise: the trials themselves are taken over.
     third = open_study(tuned_contract(pruning="none", strategy="random"), first.shards)

@@ -3,7 +3,7 @@
 import multiprocessing
 import os
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from contextlib import contextmanager
 from importlib.util import find_spec
@@ -12,21 +12,22 @@ from typing import Any
 from tasks.learning.errors import MissingPart
 from tasks.spread import cluster
 from tasks.storage import home
-from tasks.tuning.trial import Job, Trial, train_trial
+from tasks.tuning.batch import Done, train_batch
+from tasks.tuning.trial import Job
 
-Submit = Callable[[Job], "Future[Trial | None]"]
-"""Begins a trial."""
+Submit = Callable[[Sequence[Job]], "Future[Done]"]
+"""Begins a trial, or several in one call."""
 Engine = Callable[[int], Any]
-"""Yields, for as many trials at once, a Submit, as a context manager."""
+"""Yields, for as many calls at once, a Submit, as a context manager."""
 
 
 @contextmanager
 def here(jobs: int) -> Iterator[Submit]:
-    """Run each trial in this process, one after another."""
+    """Run each call in this process, one after another."""
 
-    def submit(job: Job) -> "Future[Trial | None]":
-        done: Future[Trial | None] = Future()
-        done.set_result(train_trial(job))
+    def submit(jobs: Sequence[Job]) -> "Future[Done]":
+        done: Future[Done] = Future()
+        done.set_result(train_batch(jobs))
         return done
 
     yield submit
@@ -43,7 +44,7 @@ def processes(jobs: int) -> Iterator[Submit]:
         jobs, multiprocessing.get_context("spawn"), initializer=_prepare, initargs=(threads,)
     )
     try:
-        yield lambda job: pool.submit(_trained, job)
+        yield lambda batch: pool.submit(_trained, batch)
     finally:
         pool.shutdown(cancel_futures=True)
 
@@ -69,17 +70,17 @@ def ray_cluster(address: str, gpus: float, own_gpus: int = 0) -> Engine:
         ray.init(**cluster(address), **here, **quiet, runtime_env=seen)
         try:
             remote: Any = ray.remote(num_cpus=1, num_gpus=gpus, max_retries=2)(_trained)
-            yield lambda job: remote.remote(job).future()
+            yield lambda batch: remote.remote(batch).future()
         finally:
             ray.shutdown()
 
     return engine
 
 
-def _trained(job: Job) -> Trial | None:
-    """Return the finished trial, and keep nothing of its network."""
+def _trained(jobs: Sequence[Job]) -> Done:
+    """Return the finished trials, and keep nothing of their networks."""
     try:
-        return train_trial(job)
+        return train_batch(jobs)
     finally:
         import keras
 

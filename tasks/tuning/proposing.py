@@ -4,6 +4,7 @@ So a search that was killed proposes what it would have proposed. Optuna's study
 the trials each time; its seed follows from the contract's and the trial's number.
 """
 
+import itertools
 import json
 import warnings
 from collections.abc import Sequence
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
     from optuna.samplers import BaseSampler
     from optuna.trial import FrozenTrial
 
+STARTUP = 10
+"""So many trials are drawn at random before tpe draws by them."""
+
 
 def check_sampler(tuning: Tuning) -> None:
     """Raise MissingPart where the sampler's package is not installed."""
@@ -33,13 +37,15 @@ def check_sampler(tuning: Tuning) -> None:
 
 
 def propose(
-    tuning: Tuning, space: Space, ended: Sequence[Trial], running: Sequence[Trial], number: int
-) -> Changes | None:
-    """Return the values for a trial of this number; None where a grid has no more."""
+    tuning: Tuning, space: Space, ended: Sequence[Trial], running: Sequence[Trial], number: int,
+    skipped: int = 0,
+) -> Changes | None:  # fmt: skip
+    """Return the values for a trial of this number; None where a grid has no more. A grid leaves
+    out as many of its next points as numbers are `skipped`, which are theirs."""
     if tuning.strategy == "grid":
         done = [json.dumps(t.changes, sort_keys=True) for t in (*ended, *running)]
         points = (p for p in space.grid() if json.dumps(p, sort_keys=True) not in done)
-        return next(points, None)
+        return next(itertools.islice(points, skipped, None), None)
     import optuna
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -66,7 +72,9 @@ def _sampler(tuning: Tuning, number: int) -> "BaseSampler":
         return samplers.RandomSampler(seed)
     if tuning.sampler == "gp":
         return samplers.GPSampler(seed=seed, deterministic_objective=True)
-    return samplers.TPESampler(seed=seed, multivariate=True, group=True, constant_liar=True)
+    return samplers.TPESampler(
+        seed=seed, multivariate=True, group=True, constant_liar=True, n_startup_trials=STARTUP
+    )
 
 
 def _known(tuning: Tuning, space: Space, trial: Trial, ended: bool) -> "FrozenTrial":

@@ -1,16 +1,24 @@
 """The search: trials begun and kept until the budget is spent."""
 
 import logging
+import math
 import time
+from collections.abc import Sequence
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Future, wait
 from dataclasses import dataclass
 from typing import Any
 
+from tasks.tuning.batch import Done
 from tasks.tuning.engines import Engine
 from tasks.tuning.study import Study
-from tasks.tuning.trial import Trial
+from tasks.tuning.trial import Job, Trial
 
 log = logging.getLogger("polycast")
+
+TOGETHER = 8
+"""How many trials one call trains at most."""
+AHEAD = 32
+"""Among so many next trials those of one shape are looked for at most."""
 
 
 class TrialLost(Exception):
@@ -36,26 +44,32 @@ def search(study: Study, budget: Budget, engine: Engine) -> None:
     deadline = None if budget.minutes is None else start + 60 * budget.minutes
     jobs = study.tuning.jobs
     told = _Teller(study, budget, start)
-    waiting: dict[Future[Trial | None], Trial] = {}
+    waiting: dict[Future[Done], Sequence[Job]] = {}
+    alone: list[Job] = []
     with engine(jobs) as submit:
         while True:
-            while len(waiting) < jobs and _goes_on(study, budget, deadline):
-                job = study.begin(deadline)
-                if job is None:
+            if deadline is not None and time.time() > deadline:
+                study.drop(alone)
+                alone = []
+            while len(waiting) < jobs:
+                most, ahead = _most(study, budget, deadline, jobs - len(waiting))
+                batch = [alone.pop(0)] if alone else study.begin(deadline, most, ahead)
+                if not batch:
                     break
-                waiting[submit(job)] = job.trial
+                waiting[submit(batch)] = batch
             if not waiting:
                 return
-            for future in sorted(_ended(waiting), key=lambda f: waiting[f].number):
-                trial, begun = _result(future), waiting.pop(future)
-                if trial is None:
-                    study.drop(begun)
-                else:
+            for future in sorted(_ended(waiting), key=lambda f: waiting[f][0].trial.number):
+                (trials, left), begun = _result(future), waiting.pop(future)
+                alone += left
+                kept = {t.number for t in trials} | {job.trial.number for job in left}
+                study.drop([job for job in begun if job.trial.number not in kept])
+                for trial in trials:
                     study.end(trial)
                     told(trial)
 
 
-def _result(future: "Future[Trial | None]") -> Trial | None:
+def _result(future: "Future[Done]") -> Done:
     try:
         return future.result()
     except BrokenExecutor:
@@ -65,14 +79,23 @@ def _result(future: "Future[Trial | None]") -> Trial | None:
         ) from None
 
 
-def _ended(waiting: dict["Future[Trial | None]", Trial]) -> set["Future[Trial | None]"]:
+def _ended(waiting: "dict[Future[Done], Sequence[Job]]") -> "set[Future[Done]]":
     return wait(waiting, return_when=FIRST_COMPLETED).done
 
 
-def _goes_on(study: Study, budget: Budget, deadline: float | None) -> bool:
-    if deadline is not None and time.time() >= deadline:
-        return False
-    return budget.trials is None or len(study.trials) + len(study.running) < budget.trials
+def _most(study: Study, budget: Budget, deadline: float | None, calls: int) -> tuple[int, int]:
+    """Return how many trials the next call may begin, of so many calls that are to begin, and
+    among how many next trials it may choose."""
+    most, ahead = TOGETHER, AHEAD
+    if budget.trials is not None:
+        left = max(0, budget.trials - len(study.trials) - len(study.running))
+        most, ahead = min(most, -(-left // calls)), min(ahead, left)
+    if deadline is not None:
+        seconds = deadline - time.time()
+        longest = max((t.seconds for t in study.trials), default=math.inf)
+        # A call of several keeps nothing before its end: it is to end in time.
+        most = min(most, max(1, int(seconds / longest))) if seconds > 0 else 0
+    return most, ahead
 
 
 class _Teller:

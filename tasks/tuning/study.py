@@ -6,6 +6,7 @@ never again, by whichever process ends it: what was killed in between has nothin
 """
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -22,7 +23,7 @@ from tasks.records import Shards
 from tasks.stage import code_digest
 from tasks.storage import digest, root_storage
 from tasks.train import STAGE as TRAIN
-from tasks.tuning.proposing import check_sampler, propose
+from tasks.tuning.proposing import STARTUP, check_sampler, propose
 from tasks.tuning.space import Changes, Space, space_of
 from tasks.tuning.trial import Job, Origin, Trial
 
@@ -85,15 +86,22 @@ class Study:
         complete = [t for t in self.known if t.state == "complete"]
         return min(complete, key=lambda t: t.error, default=None)
 
-    def begin(self, deadline: float | None) -> Job | None:
-        """Return the next trial to do; None where there is nothing more to try."""
-        trial = self._next()
-        if trial is None:
-            return None
-        self.running[trial.number] = trial
-        text = self.contract.model_dump_json()
-        past = tuple(t.past for t in self.known)
-        return Job(trial, text, self.shards.place, past, deadline)
+    def begin(self, deadline: float | None, most: int = 1, ahead: int = 1) -> list[Job]:
+        """Return the next trial to do and, up to `most` in all and among as many next ones as
+        `ahead`, others of its shape that are to be done whatever comes of it; none where there is
+        nothing more to try."""
+        batch: list[Trial] = []
+        for skipped, number in enumerate(self._free(min(most, 1) * ahead)):
+            if batch and not (self._foreseen(batch[0].number) and self._foreseen(number)):
+                break
+            trial = self._trial(number, skipped)
+            if trial is not None and (not batch or trial.shape == batch[0].shape):
+                batch.append(trial)
+            if trial is None or len(batch) == most:
+                break
+        self.running |= {trial.number: trial for trial in batch}
+        text, past = self.contract.model_dump_json(), tuple(t.past for t in self.known)
+        return [Job(trial, text, self.shards.place, past, deadline) for trial in batch]
 
     def end(self, trial: Trial) -> None:
         """Keep a finished trial; another process' trial of the same number stays beside it."""
@@ -104,16 +112,28 @@ class Study:
         self.trials.append(trial)
         self.trials.sort(key=lambda t: t.number)
 
-    def drop(self, trial: Trial) -> None:
-        """Forget a trial that was begun and will not end."""
-        self.running.pop(trial.number, None)
+    def drop(self, jobs: Sequence[Job]) -> None:
+        """Forget trials that were begun and will not end."""
+        for job in jobs:
+            self.running.pop(job.trial.number, None)
 
     def _file(self, number: int) -> str:
         return f"{self.place}/trials/{number:06}.json"
 
-    def _next(self) -> Trial | None:
+    def _free(self, count: int) -> list[int]:
+        """Return the least numbers that no trial has."""
         taken = {t.number for t in self.trials} | set(self.running)
-        number = next(n for n in range(len(taken) + 1) if n not in taken)
+        return [n for n in range(len(taken) + count) if n not in taken][:count]
+
+    def _foreseen(self, number: int) -> bool:
+        """Whether what a trial tries does not hang on the trials before it."""
+        if number <= len(self.plan.earlier):
+            return False  # it tells how long a trial takes, and is best done first
+        first = number + len(self.plan.inherited) < STARTUP and self.tuning.sampler == "tpe"
+        return self.tuning.strategy != "bayesian" or first
+
+    def _trial(self, number: int, skipped: int) -> Trial | None:
+        """Return a trial to begin; `skipped` numbers below it are free and left for later."""
         earlier, recipe = self.plan.earlier, self.contract.recipe
         changes: Changes | None
         origin: Origin
@@ -125,7 +145,7 @@ class Study:
             before = [t for t in self.known if t.number < number or t.study]
             origin = self.tuning.strategy
             others = list(self.running.values())
-            changes = propose(self.tuning, self.space, before, others, number)
+            changes = propose(self.tuning, self.space, before, others, number, skipped)
         if changes is None:
             return None
         data = changed(recipe, changes).model_dump(mode="json")
@@ -147,7 +167,7 @@ def open_study(contract: Contract, shards: Shards) -> Study:
     tuning = contract.tuning or Tuning()
     check_sampler(tuning)
     space = space_of(contract)
-    measure = digest([shards.hash, TRAIN.reads(contract), code_digest("tasks.tuning.trial")])
+    measure = digest([shards.hash, TRAIN.reads(contract), code_digest("tasks.tuning.batch")])
     held = digest([space.fields[f] for f in space.fields] + list(space.fields))
     how = tuning.model_dump(mode="json", exclude=BUDGET)
     place = f"{FOLDER}/{contract.dataset}/{digest([measure, held, how])[:16]}"

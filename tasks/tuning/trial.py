@@ -1,11 +1,6 @@
-"""A trial: one recipe, trained on train rows and scored on validation rows.
+"""A trial: one recipe, trained on train rows and scored on validation rows."""
 
-Its error is the mean over targets of the RMSE in scaled units on validation rows, computed in
-float64 from the weights of the best epoch. It is the same measure whatever loss the recipe trains
-by. `train_trial` is the one place where a trial is trained: several trials of one shape that are
-trained in one call would come in here together.
-"""
-
+import json
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,8 +8,6 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Literal
 
-import numpy as np
-from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
 from data_contracts.agreement import disagreements
@@ -29,13 +22,15 @@ from tasks.learning.errors import Diverged
 from tasks.records import fold_name
 from tasks.storage import root_storage
 from tasks.tuning.pruning import Past, Pruner
+from tasks.tuning.scoring import values_of
 
 if TYPE_CHECKING:
     from tasks.learning.bundle import Member
     from tasks.learning.feeding import Rows
+    from tasks.learning.fitting import Curve
 
-ROWS, CALLS = 1000, 30
-"""Latency is the median over so many calls of the milliseconds that so many rows take."""
+FREE = {"learning_rate", "dropout", "l1", "l2", "weight_decay", "epochs", "patience"}
+"""In what recipes may differ whose networks are of one shape, as a rule."""
 
 
 Origin = Literal["contract", "earlier study", "grid", "random", "bayesian"]
@@ -83,6 +78,11 @@ class Trial(BaseModel):
         """What trials have in common whose validation losses can be compared."""
         return tuple(str(self.recipe.get(f)) for f in ("architecture", "loss", "target_weights"))
 
+    @property
+    def shape(self) -> str:
+        """What trials have in common that may well be trained in one call."""
+        return json.dumps({k: v for k, v in self.recipe.items() if k not in FREE}, sort_keys=True)
+
 
 @dataclass(frozen=True)
 class Job:
@@ -99,106 +99,96 @@ class Job:
     deadline: float | None = None
     """The time, in seconds since 1970, after which it is given up."""
 
+    def read(self) -> tuple[Contract, Tuning]:
+        """Return the contract with the trial's recipe, and how the contract tunes."""
+        contract = Contract.model_validate_json(self.contract)
+        model = recipe_model(str(self.trial.recipe["architecture"]))
+        recipe = model.model_validate(self.trial.recipe)
+        own = contract.model_copy(update={"recipe": recipe, "tuning": None})
+        return own, contract.tuning or Tuning()
+
 
 class OutOfTime(Exception):
     """The budget's time was over before a trial was finished."""
 
 
+class Pruned(Exception):
+    """The trial is given up."""
+
+
+class Watch:
+    """Is told of a trial's epochs, and makes the finished trial of what came of them."""
+
+    def __init__(self, job: Job, contract: Contract, tuning: Tuning) -> None:
+        self.job, self.tuning = job, tuning
+        self.pruner = Pruner(tuning.pruned, contract.recipe.epochs, job.past, job.trial.kind)
+        self.curve: list[float] = []
+
+    def __call__(
+        self, epoch: int, loss: float, val_loss: float, losses: Mapping[str, float]
+    ) -> None:
+        """Note an epoch. Raises OutOfTime, and Pruned."""
+        self.curve.append(val_loss)
+        if self.job.deadline is not None and time.time() > self.job.deadline:
+            raise OutOfTime
+        if self.pruner.gives_up(epoch, val_loss):
+            raise Pruned
+
+    def complete(self, member: "Member", learned: "Curve", validation: "Rows") -> Trial:
+        """Return the trial of a trained member, scored."""
+        values = values_of(member, validation, self.tuning.objectives)
+        return self._ended(state="complete", values=values, best_epoch=learned.best_epoch)
+
+    def pruned(self) -> Trial:
+        """Return the trial that was given up."""
+        return self._ended(state="pruned")
+
+    def failed(self, why: str) -> Trial:
+        """Return the trial of which nothing came."""
+        return self.job.trial.model_copy(update={"state": "failed", "why": why})
+
+    def _ended(self, **how: Any) -> Trial:
+        told = {"curve": tuple(self.curve), "marks": self.pruner.marks}
+        return self.job.trial.model_copy(update=told | how)
+
+
+def refusal(contract: Contract) -> str:
+    """Say what of a contract disagrees with a trial's recipe; nothing where all agrees."""
+    return "; ".join(f"{dotted(r.path)}: expected {r.expected}" for r in disagreements(contract))
+
+
+def use_backend(contract: Contract) -> None:
+    """Let the backend use the contract's device, and keep what it compiles."""
+    keep_compiled()
+    backend().use_device(contract.training.device)
+
+
 def train_trial(job: Job) -> Trial | None:
-    """Return the finished trial; None where the time was over before."""
-    contract = Contract.model_validate_json(job.contract)
-    model = recipe_model(str(job.trial.recipe["architecture"]))
-    recipe = model.model_validate(job.trial.recipe)
-    own = contract.model_copy(update={"recipe": recipe, "tuning": None})
-    refused = [f"{dotted(r.path)}: expected {r.expected}" for r in disagreements(own)]
-    if refused:
-        return job.trial.model_copy(update={"state": "failed", "why": "; ".join(refused)})
+    """Return the finished trial, trained alone; None where the time was over before."""
+    contract, tuning = job.read()
+    watch = Watch(job, contract, tuning)
+    if why := refusal(contract):
+        return watch.failed(why)
     start = time.monotonic()
     try:
-        found = _trained(job, own, contract.tuning or Tuning())
+        found = _trained(watch, contract)
     except Diverged as fault:
-        found = job.trial.model_copy(update={"state": "failed", "why": str(fault)})
+        found = watch.failed(str(fault))
+    except Pruned:
+        found = watch.pruned()
     except OutOfTime:
         return None
     return found.model_copy(update={"seconds": time.monotonic() - start})
 
 
-def _trained(job: Job, contract: Contract, tuning: Tuning) -> Trial:
-    """Return the trial with what came of it. Raises Diverged, and OutOfTime."""
-    keep_compiled()
-    backend().use_device(contract.training.device)
+def _trained(watch: Watch, contract: Contract) -> Trial:
+    """Return the complete trial. Raises Diverged, Pruned and OutOfTime."""
+    use_backend(contract)
     from tasks.learning.fitting import fit_member
     from tasks.learning.preprocessing import Preprocessing
 
-    trial, place = job.trial, root_storage().fetch(job.shards) / fold_name(0)
+    place = root_storage().fetch(watch.job.shards) / fold_name(0)
     fitted = Preprocessing.from_json((place / "preprocessing.json").read_text("utf-8"))
-    pruner = Pruner(tuning.pruned, contract.recipe.epochs, job.past, trial.kind)
-    curve: list[float] = []
-
-    def tell(epoch: int, loss: float, val_loss: float, losses: Mapping[str, float]) -> None:
-        curve.append(val_loss)
-        if job.deadline is not None and time.time() > job.deadline:
-            raise OutOfTime
-        if pruner.gives_up(epoch, val_loss):
-            raise _Pruned
-
     with TemporaryDirectory(prefix="polycast-trial-") as scratch, fed(place, Path(scratch)) as rows:
-        try:
-            member, learned = fit_member(contract, fitted, *rows, tell, backend())
-        except _Pruned:
-            told = {"state": "pruned", "curve": tuple(curve), "marks": pruner.marks}
-            return trial.model_copy(update=told)
-        values = {"error": error_of(member, rows[1]), "parameters": member.network.count_params()}
-        if "latency" in tuning.objectives:
-            values["latency"] = _latency(member, rows[1])
-    return trial.model_copy(
-        update={
-            "state": "complete",
-            "values": {name: float(value) for name, value in values.items()},
-            "curve": tuple(curve),
-            "best_epoch": learned.best_epoch,
-            "marks": pruner.marks,
-        }
-    )
-
-
-class _Pruned(Exception):
-    """The trial is given up."""
-
-
-def error_of(member: "Member", validation: "Rows") -> float:
-    """Return the mean over targets of the RMSE in scaled units, by row weights, over the cells
-    that there are."""
-    sums, weights = 0.0, 0.0
-    targets = len(member.preprocessing.targets)
-    for block, order in validation.blocks(np.array, 1, None):
-        rows = np.asarray(block)[: len(order)]
-        truth = rows[:, -targets - 1 : -1].astype(np.float64)
-        weight = rows[:, -1:].astype(np.float64) * np.isfinite(truth)
-        missed = np.where(weight > 0, _answer(member, rows[:, : -targets - 1]) - truth, 0.0)
-        sums = sums + (weight * missed**2).sum(axis=0)
-        weights = weights + weight.sum(axis=0)
-    some = np.asarray(weights) > 0
-    return float(np.mean(np.sqrt(np.asarray(sums)[some] / np.asarray(weights)[some])))
-
-
-def _answer(member: "Member", inputs: NDArray[np.float32]) -> NDArray[np.float64]:
-    from tasks.learning.networks import architecture
-
-    kind, random = architecture(member.architecture), np.random.default_rng(0)
-    inputs = np.ascontiguousarray(inputs)
-    return kind.answer(member.network, inputs, member.settings, 0, random).mean
-
-
-def _latency(member: "Member", validation: "Rows") -> float:
-    """Return how many milliseconds the network takes for ROWS rows."""
-    some = validation.some.inputs
-    inputs = np.ascontiguousarray(some[np.arange(ROWS) % len(some)])
-    answer = backend().forward(member.network)
-    answer(inputs)  # the first call compiles
-    taken = []
-    for _ in range(CALLS):
-        begun = time.perf_counter()
-        answer(inputs)
-        taken.append(1e3 * (time.perf_counter() - begun))
-    return float(np.median(taken))
+        member, learned = fit_member(contract, fitted, *rows, watch, backend())
+        return watch.complete(member, learned, rows[1])
