@@ -7,7 +7,9 @@ from typing import Any
 
 def environment() -> dict[str, Any]:
     """Return Python, platform and every installed distribution's version."""
-    packages = {d.metadata["Name"]: d.version for d in distributions() if d.metadata["Name"]}
+    # Each look at `metadata` reads and parses a file.
+    described = [found.metadata for found in distributions()]
+    packages = {m["Name"]: m["Version"] for m in described if m["Name"]}
     return {
         "python": platform.python_version(),
         "platform": platform.platform(),

@@ -119,14 +119,15 @@ def _collect(module: str, sources: dict[str, str]) -> None:
     beside = (*file.parent.glob("*.j2"), *file.parent.glob("*.css"))
     for template in beside if file.name == "__init__.py" else ():
         sources[f"{module}/{template.name}"] = file_digest(template)
-    for name in _imported(ast.parse(file.read_text("utf-8"))):
+    for name in _imported(file):
         _collect(name, sources)
 
 
-def _imported(tree: ast.AST) -> list[str]:
+@cache
+def _imported(file: Path) -> list[str]:
     """Return what may be a module among the names that are imported anywhere in a file."""
     names: list[str] = []
-    for node in ast.walk(tree):
+    for node in ast.walk(ast.parse(file.read_text("utf-8"))):
         if isinstance(node, ast.Import):
             names += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and node.module:
