@@ -27,7 +27,7 @@ from rich.table import Table
 from data_contracts.recipes import ARCHITECTURES
 from data_contracts.recipes.brought import name_of
 from tasks.backends import backend
-from tasks.baselines import ridge, train_mean
+from tasks.baselines import train_mean
 from tasks.learning.errors import Diverged
 from tasks.learning.fit_preprocessing import fit_preprocessing
 from tasks.learning.predictions import Predictions
@@ -41,6 +41,7 @@ from tasks.learning.scores import (
 )
 from tasks.learning.shards import to_arrays
 from tasks.learning.tables import numbers
+from tasks.regressors import ridge
 from tests.benchmarks.harness import Figures, run
 from tests.benchmarks.sets import DataSet, nyc_weather, outside_set
 
@@ -103,7 +104,7 @@ class Judge:
         self.truth = self._values(data.test)
         self.scale = np.nanstd(self._values(data.train), axis=0)
         self.mean = self.rmse(train_mean(fitted, data.test))
-        self.ridge = self.rmse(ridge(fitted, train, data.test))
+        self.ridge = self.rmse(ridge(fitted, train)(data.test))
 
     def _values(self, rows: pa.Table) -> Values:
         return np.stack([numbers(rows, t) for t in self.targets], axis=1)
