@@ -1,5 +1,6 @@
 """Files of rows are answered whole and in order, with units, by the version that is asked."""
 
+import json
 import os
 import signal
 import subprocess
@@ -125,6 +126,20 @@ def test_a_version_answers_that_is_named(home: Home) -> None:
     other = home.predict(version="2")
     assert (champion.version, other.version) == ("1", "2")
     assert not first["a"].equals(pq.read_table(home.out)["a"])
+
+
+def test_a_version_of_another_polycast_is_refused_in_words(home: Home) -> None:
+    file = registry.contract_file(CONTRACT.registered_model, "2")
+    assert file is not None
+    before = file.read_text("utf-8")
+    later = json.loads(before) | {"moonphase": "full"}
+    try:
+        file.write_text(json.dumps(later), "utf-8")
+        with pytest.raises(WrongRequest, match=r"another Polycast, .*: moonphase: expected "):
+            home.predict(version="2")
+    finally:
+        file.write_text(before, "utf-8")
+    assert not home.out.exists()
 
 
 def test_a_folder_is_read_file_by_file_in_order_of_names(home: Home) -> None:

@@ -16,6 +16,7 @@ from data_contracts.contract import Contract
 from data_contracts.monitoring import Monitoring
 from tasks import registry
 from tasks.chosen import chosen
+from tasks.contracts import contract_of
 from tasks.histograms import compared
 from tasks.learning.reference import read_reference
 from tasks.learning.shift import Limits, Shift, shifts
@@ -35,7 +36,7 @@ def watch(contract: Contract, snapshot: Snapshot, since: datetime | None = None)
     version = chosen(contract.registered_model, None)
     model, number = version.model, version.version
     with using(model, number, f"monitor {contract.dataset}"):
-        own = _contract(contract, version)
+        own = contract_of(model, number) or contract
         rows = root_storage().fetch(snapshot.place) / "rows.parquet"
         asked = contract.monitoring or Monitoring()
         seen = registry.seen_file(model, number)
@@ -55,12 +56,6 @@ def watch(contract: Contract, snapshot: Snapshot, since: datetime | None = None)
         targets=targets,
         note=note,
     )
-
-
-def _contract(contract: Contract, version: Version) -> Contract:
-    """Return the contract that a version was made by."""
-    file = registry.contract_file(version.model, version.version)
-    return Contract.model_validate_json(file.read_text("utf-8")) if file else contract
 
 
 def _moved(asked: Monitoring, version: Version, recent: Recent) -> tuple[tuple[Moved, ...], str]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from data_contracts.contract import Contract
 from tasks import registry
+from tasks.contracts import contract_of
 
 if TYPE_CHECKING:
     from tasks.learning.bundle import Bundle
@@ -32,7 +33,10 @@ class Answering:
 
 
 def answering(contract: Contract, version: str) -> Answering:
-    """Return a version of a dataset's model, ready to answer; its networks are loaded."""
+    """Return a version of a dataset's model, ready to answer; its networks are loaded.
+
+    Raises WrongRequest where its contract cannot be read today.
+    """
     from tasks.backends import backend
 
     backend().use_device("auto")
@@ -40,8 +44,7 @@ def answering(contract: Contract, version: str) -> Answering:
     from tasks.learning.bundle import load_bundle
 
     model = contract.registered_model
-    file = registry.contract_file(model, version)
-    own = Contract.model_validate_json(file.read_text("utf-8")) if file else contract
+    own = contract_of(model, version) or contract
     bundle = compiled(load_bundle(registry.bundle_folder(model, version)))
     return Answering(model, version, own, bundle, _snapshot(model, version))
 
