@@ -264,9 +264,30 @@ def test_names_and_durations_as_a_user_writes_them() -> None:
     for out, named in (("data_contracts/x.yaml", "x"), ("other/x.yaml", "other/x.yaml")):
         assert Wish("x.csv", "x", Path(out), ("a",)).named == named
     assert list(split(["a, b", "b,c"])) == ["a", "b", "c"]
+    assert list(split(['"a, b", c', '5" pipe', '"say ""x"", please"'])) == [
+        "a, b", "c", '5" pipe', 'say "x", please',
+    ]  # fmt: skip
+    with pytest.raises(WrongRequest, match="not so quoted"):
+        split(['"a,b'])
     assert [duration(s) for s in (0, 61, 7200, 90_000, 200_000)] == [
         "0s", "61s", "2h", "25h", "3d",
     ]  # fmt: skip
+
+
+def test_a_target_whose_name_holds_a_comma_is_drafted_and_checked(tmp_path: Path) -> None:
+    rows = pa.table(plant())
+    pq.write_table(
+        rows.rename_columns([{"nox": "NOx, dry"}.get(c, c) for c in rows.column_names]),
+        tmp_path / "plant.parquet",
+    )
+    made = polycast(
+        tmp_path, "init", "plant.parquet", "--targets", '"NOx, dry",gain', "--time", "at"
+    )
+    assert made.returncode == 0, made.stderr
+    assert list(load_contract(str(tmp_path / "data_contracts" / "plant.yaml")).targets) == [
+        "NOx, dry", "gain",
+    ]  # fmt: skip
+    assert polycast(tmp_path, "check", "plant").returncode == 0
 
 
 # A gate that nothing passes: what was learned is judged, and not packed and proved besides.
