@@ -87,12 +87,23 @@ def show_verdict(console: Console, verdict: Verdict) -> None:
     for rule in dict.fromkeys(r.rule for r in verdict.rulings):
         rulings = [r for r in verdict.rulings if r.rule == rule]
         failed = [r for r in rulings if not r.passed]
-        held = f"  holds for {len(rulings) - len(failed)} of {len(rulings)}"
+        silent = [r for r in rulings if r.passed and r.value is None and r.target != "all"]
+        told = [r for r in rulings if r not in silent] or rulings
+        held = f"  holds for {len(told) - len(failed)} of {len(told)}"
         count = "" if rulings[0].target == "all" else held
         console.print(Text.assemble(" ", _mark(failed), " ", rule, (count, "dim")))
-        for ruling in failed or [min(rulings, key=_room)]:
+        for ruling in failed or [min(told, key=_room)]:
             where = "" if ruling.target == "all" else f"{ruling.target}: "
             console.print(f"     {where}{ruling.reason}", style="dim", markup=False)
+        if silent and told is not rulings:
+            console.print(f"     {_silent(silent)}", style="dim", markup=False)
+
+
+def _silent(rulings: list[Ruling]) -> str:
+    """Return of how many targets a rule has nothing to say, and why of the first."""
+    first, more = rulings[0], len(rulings) - 1
+    others = f" and {more} more" if more else ""
+    return f"not judged: {first.target}{others}: {first.reason}"
 
 
 def _room(ruling: Ruling) -> float:

@@ -168,6 +168,7 @@ def test_a_wish_that_does_not_fit_is_told(
 def test_odd_columns_are_left_out_and_odd_names_are_only_names(tmp_path: Path) -> None:
     draw = np.random.default_rng(1)
     odd = {"list": [[1]] * ROWS, "struct": [{"a": 1}] * ROWS, "bytes": [b"x"] * ROWS}
+    odd |= {"__index_level_0__": [i // 2 for i in range(ROWS)]}
     odd |= {"x[3]": draw.normal(size=ROWS), "_row": [1] * ROWS, "": [1.0] * ROWS}
     fine = {n: draw.normal(size=ROWS) for n in (*HOSTILE, "yes", "null", "1", "- a", "a: b", "# c")}
     fine |= {"decimal": [Decimal(i) / 7 for i in range(ROWS)]}
