@@ -138,6 +138,7 @@ def _answer(
 
         with duckdb.connect(path, read_only=True, config={**SETTINGS}) as database:
             database.execute("SET TimeZone = 'UTC'")
+            database.execute("SET enable_progress_bar = false")
             database.execute("SET enable_external_access = false")
             schema = lambda query: database.sql(query).to_arrow_table().schema  # noqa: E731
             query, values = _asked(source, cut, schema, lambda q: database.sql(q).fetchall()[0][0])
