@@ -92,18 +92,24 @@ def show_verdict(console: Console, verdict: Verdict) -> None:
         held = f"  holds for {len(told) - len(failed)} of {len(told)}"
         count = "" if rulings[0].target == "all" else held
         console.print(Text.assemble(" ", _mark(failed), " ", rule, (count, "dim")))
-        for ruling in failed or [min(told, key=_room)]:
-            where = "" if ruling.target == "all" else f"{ruling.target}: "
-            console.print(f"     {where}{ruling.reason}", style="dim", markup=False)
+        lines = _lines(failed or [min(told, key=_room)])
         if silent and told is not rulings:
-            console.print(f"     {_silent(silent)}", style="dim", markup=False)
+            lines.append(f"not judged: {_named(silent)}{silent[0].reason}")
+        for line in lines:
+            console.print(f"     {line}", style="dim", markup=False)
 
 
-def _silent(rulings: list[Ruling]) -> str:
-    """Return of how many targets a rule has nothing to say, and why of the first."""
-    first, more = rulings[0], len(rulings) - 1
+def _lines(rulings: list[Ruling]) -> list[str]:
+    """Return the reasons, each once with the targets that it is of."""
+    reasons = dict.fromkeys(r.reason for r in rulings)
+    return [f"{_named([r for r in rulings if r.reason == why])}{why}" for why in reasons]
+
+
+def _named(rulings: list[Ruling]) -> str:
+    """Return the targets of rulings before a colon: the first, and how many there are beside it."""
+    first, more = rulings[0].target, len(rulings) - 1
     others = f" and {more} more" if more else ""
-    return f"not judged: {first.target}{others}: {first.reason}"
+    return "" if first == "all" else f"{first}{others}: "
 
 
 def _room(ruling: Ruling) -> float:

@@ -71,6 +71,14 @@ def test_terminal_and_report_tell_it_apart_from_what_holds() -> None:
     assert [v.state for v in view.rulings] == ["holds", "silent"]
 
 
+def test_a_reason_that_many_targets_share_is_told_once() -> None:
+    console = Console(width=200)
+    verdict = judge_scores(contract(CHAMPION), scores(candidate=(1.0, 1.0), champion=(1.0, 1.0)))
+    with console.capture() as shown:
+        show_verdict(console, verdict)
+    assert "a and 1 more: the errors by block were not kept: evaluate anew" in shown.get()
+
+
 def test_an_error_of_many_times_the_baselines_is_told_in_times() -> None:
     found = scores(candidate=(0.5, 1.0), mean=(1e-8, 2.0))
     assert only(verdict_of(MEAN, found), "a").reason == "0.5 K, 5e+07 times mean's 1e-08 K"
