@@ -52,7 +52,8 @@ class Cut:
         start = self._start(lambda: ask(f"SELECT max({time}) FROM {select} WHERE {dated}"))
         if start is None:
             return "", []
-        return f" WHERE NOT ({dated} AND {time} < $1)", [f"{earlier(start, 86_400):%Y-%m-%d}"]
+        day = earlier(start, 86_400).date().isoformat()
+        return f" WHERE NOT ({dated} AND {time} < $1)", [day]
 
     def typed(self, select: str, schema: "pa.Schema", ask: Ask) -> Bound:
         """Return it where columns have types, in that of the time."""
