@@ -146,11 +146,13 @@ def _folds(contract: "Contract") -> Iterator[Refusal]:
         if evaluation.publish != "refit":
             expected = "refit, since evaluation.folds is not set"
             yield Refusal(("evaluation", "publish"), expected, evaluation.publish, hint)
-    elif isinstance(split, ColumnSplit | BlockedSplit | StratifiedSplit):
-        how = "by column" if isinstance(split, ColumnSplit) else split.kind
-        expected = f"nothing, since the split is {how}: each row has one split, and no folds"
-        hint = "choose split.kind random, group or time, or remove folds"
+    elif isinstance(split, ColumnSplit):
+        expected = "nothing, since the split is by column: each row has one split, and no folds"
+        hint = "choose another split.kind, or remove folds"
         yield Refusal(("evaluation", "folds"), expected, evaluation.folds, hint)
+    elif isinstance(split, BlockedSplit) and evaluation.folds > split.blocks:
+        expected = f"at most split.blocks, {split.blocks}: each fold tests on stretches of its own"
+        yield Refusal(("evaluation", "folds"), expected, evaluation.folds)
     elif isinstance(split, TimeSplit) and evaluation.repeats != 1:
         expected = "1, since the split is by time: rows in order of time have one division only"
         hint = "remove repeats; more folds give more origins"

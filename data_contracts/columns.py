@@ -78,9 +78,9 @@ class NumericFeature(_Measured):
     smooth_clip: as robust, then bent so that no value is beyond -3 or 3."""
     impute: Impute = "median"
     """What a missing value takes. median, mean: of the train rows. constant: `fill`. forward_fill:
-    the last value before it in time among the rows that share the rest of the key, in the rows
-    that are learned from; a row to predict stands by itself, and takes the train median, as do
-    rows with no value before them."""
+    the last value before it in time among the rows that share the rest of the key: of the snapshot
+    in training and evaluation, of the rows given in `polycast predict`. A row with no value before
+    it takes the train median, and so does every row that is answered by itself."""
     fill: float | None = None
     """The number that `impute: constant` fills in, in the column's unit."""
 

@@ -89,11 +89,12 @@ class Evaluation(Section):
     in order of time."""
     folds: int | None = Field(default=None, ge=2, le=20)
     """Judge by cross-validation over this many folds instead of one test split, for few rows.
-    random, group: every row, or whole group, is tested in one fold. time: the newer half of the
-    rows is tested part by part, and each fold learns from all rows before its part. Rows that are
-    not tested are divided into train and validation in the proportion of the split's shares; none
-    is held out for calibration, since intervals come from the errors on test rows. The champion
-    rule needs 3 folds at least, over all repeats."""
+    random, group, stratified, blocked: every row, or whole group, or stretch of time, is tested in
+    one fold; each fold has its share of every stratum. time: the newer half of the rows is tested
+    part by part, and each fold learns from all rows before its part. Rows that are not tested are
+    divided into train and validation in the proportion of the split's shares; none is held out for
+    calibration, since intervals come from the errors on test rows. The champion rule needs 3 folds
+    at least, over all repeats."""
     repeats: int = Field(default=1, ge=1, le=20)
     """How often cross-validation is repeated, each time with other folds; not with a split by
     time."""

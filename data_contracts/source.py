@@ -62,8 +62,9 @@ class _Source(Section):
     """For a source that only grows: how far back or ahead a row of the query looks. Rows more than
     this before the newest of the last snapshot are taken from that snapshot, and the source is
     read from twice as far back on. The snapshot is the one that reading all would give, as long as
-    nothing older changes in the source; `polycast retrain --from ingest` reads all of it. All of
-    the source is read each time when absent."""
+    nothing older changes in the source; `polycast retrain --from ingest` reads all of it. Of a
+    database it is the statement's own time column that decides. All of the source is read each
+    time when absent."""
 
 
 _SECRETS = re.compile(r"://[^/\s]*@|(?i:password|passwd|secret|token)\w*\s*=")

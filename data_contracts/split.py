@@ -1,5 +1,6 @@
 """How rows are divided into train, validation, calibration and test."""
 
+from collections.abc import Mapping
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
@@ -8,7 +9,7 @@ from data_contracts.annotations import ChosenBy
 from data_contracts.duration import Duration, seconds
 from data_contracts.section import Column, Items, Section, Share, refused
 
-__all__ = ["SPLITS", "Duration", "Split", "seconds"]
+__all__ = ["SPLITS", "Duration", "Split", "dealt", "seconds"]
 
 SPLITS = ("train", "validation", "calibration", "test")
 
@@ -38,6 +39,16 @@ class _Shares(Section):
         return (self.train, self.validation, self.calibration, self.test)
 
 
+def dealt(shares: Mapping[str, float], count: int) -> tuple[str, ...]:
+    """Return who gets each of `count` parts: always the one that is owed the most so far."""
+    had, found = dict.fromkeys(shares, 0), []
+    for i in range(count):
+        owed = {name: share * (i + 1) - had[name] for name, share in shares.items()}
+        found.append(max(owed, key=owed.__getitem__))
+        had[found[-1]] += 1
+    return tuple(found)
+
+
 class TimeSplit(_Shares):
     """In order of time: the oldest rows train, the newest test."""
 
@@ -52,14 +63,15 @@ class BlockedSplit(_Shares):
 
     kind: Literal["blocked"]
     blocks: int = Field(default=20, ge=4, le=1000)
-    """How many stretches there are. The shares are met to one of them."""
+    """How many stretches there are. The shares are met to one of them. Under cross-validation they
+    are dealt to the folds in turn."""
     gap: Duration = "0s"
-    """Rows this soon after a cut between two splits are left out."""
+    """Rows this soon after a cut between two splits are left out; under cross-validation those this
+    near to a fold's test rows, before them and after."""
 
     @model_validator(mode="after")
     def _enough(self) -> "BlockedSplit":
-        dealt = set(self.dealt)
-        short = [s for s, n in zip(SPLITS, self.shares, strict=True) if n and s not in dealt]
+        short = [s for s, n in zip(SPLITS, self.shares, strict=True) if n and s not in self.dealt]
         if short:
             raise refused(f"more blocks, so that {' and '.join(short)} gets one", self.blocks)
         return self
@@ -67,13 +79,7 @@ class BlockedSplit(_Shares):
     @property
     def dealt(self) -> tuple[str, ...]:
         """The split of each block: always the one that is owed the most so far."""
-        had, found = [0] * len(SPLITS), []
-        for i in range(self.blocks):
-            owed = [share * (i + 1) - n for share, n in zip(self.shares, had, strict=True)]
-            place = owed.index(max(owed))
-            had[place] += 1
-            found.append(SPLITS[place])
-        return tuple(found)
+        return dealt(dict(zip(SPLITS, self.shares, strict=True)), self.blocks)
 
 
 class RandomSplit(_Shares):

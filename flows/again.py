@@ -19,6 +19,8 @@ def forget(contract: Contract, start: Stage) -> list[Stage]:
     Raises DataError where the source is missing.
     """
     gone: list[Stage] = []
+    if start == "ingest":
+        ingest.read_all(contract)
     for stage, place in list(_finished(contract)):
         if STAGES.index(stage) >= STAGES.index(start):
             root_storage().forget(place)

@@ -87,12 +87,29 @@ def show_verdict(console: Console, verdict: Verdict) -> None:
     for rule in dict.fromkeys(r.rule for r in verdict.rulings):
         rulings = [r for r in verdict.rulings if r.rule == rule]
         failed = [r for r in rulings if not r.passed]
-        held = f"  holds for {len(rulings) - len(failed)} of {len(rulings)}"
+        silent = [r for r in rulings if r.passed and r.value is None and r.target != "all"]
+        told = [r for r in rulings if r not in silent] or rulings
+        held = f"  holds for {len(told) - len(failed)} of {len(told)}"
         count = "" if rulings[0].target == "all" else held
         console.print(Text.assemble(" ", _mark(failed), " ", rule, (count, "dim")))
-        for ruling in failed or [min(rulings, key=_room)]:
-            where = "" if ruling.target == "all" else f"{ruling.target}: "
-            console.print(f"     {where}{ruling.reason}", style="dim", markup=False)
+        lines = _lines(failed or [min(told, key=_room)])
+        if silent and told is not rulings:
+            lines.append(f"not judged: {_named(silent)}{silent[0].reason}")
+        for line in lines:
+            console.print(f"     {line}", style="dim", markup=False)
+
+
+def _lines(rulings: list[Ruling]) -> list[str]:
+    """Return the reasons, each once with the targets that it is of."""
+    reasons = dict.fromkeys(r.reason for r in rulings)
+    return [f"{_named([r for r in rulings if r.reason == why])}{why}" for why in reasons]
+
+
+def _named(rulings: list[Ruling]) -> str:
+    """Return the targets of rulings before a colon: the first, and how many there are beside it."""
+    first, more = rulings[0].target, len(rulings) - 1
+    others = f" and {more} more" if more else ""
+    return "" if first == "all" else f"{first}{others}: "
 
 
 def _room(ruling: Ruling) -> float:

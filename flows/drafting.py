@@ -1,5 +1,6 @@
 """The draft of a contract as the terminal makes and shows it."""
 
+import csv
 import re
 from collections.abc import Iterable
 from pathlib import Path
@@ -48,8 +49,18 @@ def dataset_of(data: str) -> str:
 
 
 def split(texts: Iterable[str]) -> Iterable[str]:
-    """Return the names in texts such as `a,b`, each once."""
-    return dict.fromkeys(n.strip() for text in texts for n in text.split(",") if n.strip())
+    """Return the names in texts such as `a,b`, each once; one that holds a comma is quoted, as in a
+    CSV file: `"a,b",c`. Raises WrongRequest where a quote is not closed."""
+    try:
+        rows = [
+            row for text in texts for row in csv.reader([text], skipinitialspace=True, strict=True)
+        ]
+    except csv.Error as error:
+        raise WrongRequest(
+            f"--targets and --key: expected names such as a,b or '\"a,b\",c', came one that is not "
+            f"so quoted: {error}"
+        ) from None
+    return dict.fromkeys(n.strip() for row in rows for n in row if n.strip())
 
 
 def show_draft(made: Draft, named: str) -> None:

@@ -10,17 +10,18 @@ from rich.text import Text
 
 from data_contracts.contract import Contract
 from flows.console import quiet_native
-from tasks.ingest import snapshot_now
+from tasks.ingest import located, snapshot_now
 from tasks.monitor import watch
 from tasks.monitor.found import Watch
 from tasks.monitor.words import COLUMNS, TARGETS, Rows, column_rows, more, target_rows
-from tasks.sources import locate
 
 
 def monitor_here(contract: Contract, since: datetime | None) -> None:
     """Watch the champion in this process, and show what was found."""
     quiet_native()
-    show(Console(highlight=False), watch(contract, snapshot_now(contract, locate(contract)), since))
+    show(
+        Console(highlight=False), watch(contract, snapshot_now(contract, located(contract)), since)
+    )
 
 
 def show(console: Console, found: Watch) -> None:

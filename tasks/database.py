@@ -26,6 +26,8 @@ def connect(files: Iterable[Path | str], fs: Any = None) -> "duckdb.DuckDBPyConn
     if fs is not None:
         database.register_filesystem(fs)
     database.execute("SET TimeZone = 'UTC'")
+    # In a process without a script of its own, DuckDB draws bars into what is said.
+    database.execute("SET enable_progress_bar = false")
     paths = ", ".join(literal(str(file)) for file in files)
     database.execute(f"SET allowed_paths = [{paths}]")
     database.execute("SET enable_external_access = false")

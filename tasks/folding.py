@@ -2,8 +2,8 @@
 
 A fold's other rows are divided into train and validation, in the proportion that the split gives
 these two. None is held out for calibration: intervals come from the errors on test rows, which
-the fold's model has not seen. Rows in order of time have a rolling origin instead: a fold tests
-on the rows that come next, and learns from all before them.
+the fold's model has not seen. Strata are divided one by one. A split by time has a rolling origin
+instead: a fold tests on the rows that come next, and learns from all before them.
 """
 
 import heapq
@@ -16,10 +16,18 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from data_contracts.contract import Contract
-from data_contracts.split import GroupSplit, RandomSplit, TimeSplit, seconds
+from data_contracts.split import (
+    BlockedSplit,
+    GroupSplit,
+    RandomSplit,
+    StratifiedSplit,
+    TimeSplit,
+    seconds,
+)
 from tasks.database import quoted
+from tasks.fold_blocks import blocked_folds
 from tasks.records import REFIT, fold_name
-from tasks.splitting import hash_sql
+from tasks.splitting import hash_sql, strata_sql
 
 if TYPE_CHECKING:
     import duckdb
@@ -37,6 +45,10 @@ def divide(contract: Contract, database: "duckdb.DuckDBPyConnection", table: str
     match split:
         case TimeSplit():
             rows, folds, refit = _in_time(contract, split, database, table)
+        case BlockedSplit():
+            rows, folds, refit = _in_blocks(contract, split, database, table)
+        case StratifiedSplit():
+            rows, folds, refit = _in_strata(contract, split, database, table)
         case RandomSplit() | GroupSplit():
             rows, folds, refit = _by_hash(contract, split, database, table)
         case _:
@@ -70,11 +82,43 @@ def _in_time(
     return rows, folds, before(moments, np.inf, share, gap)
 
 
+def _in_blocks(
+    contract: Contract, split: BlockedSplit, database: Any, table: str
+) -> tuple[Any, list[Labels], Labels]:
+    rows, moments = _column(database, table, f"epoch_us({quoted(contract.time or '')}) / 1e6")
+    repeats = contract.evaluation.repeats
+    return rows, *blocked_folds(moments, split, _share(split), _count(contract), repeats)
+
+
+def _in_strata(
+    contract: Contract, split: StratifiedSplit, database: Any, table: str
+) -> tuple[Any, list[Labels], Labels]:
+    """Cut each stratum alone; which folds have a row more differs by stratum."""
+    count, share = _count(contract), _share(split)
+    found: list[Labels] = []
+    for repeat in range(contract.evaluation.repeats):
+        strata = strata_sql(split, contract.key, table, f"{split.seed}/{repeat}")
+        read = database.sql(f"SELECT * FROM ({strata}) ORDER BY _row").fetchnumpy()
+        stratum, size = read["stratum"], len(read["_row"])
+        folds: list[Labels] = [np.empty(size, object) for _ in range(count)]
+        refit: Labels = np.empty(size, object)
+        for own in (stratum == value for value in np.unique(stratum)):
+            units = Units.of(read["hash"][own])
+            fold = (units.in_turn(count) + stratum[own][0]) % count
+            refit[own] = units.divided(np.zeros(fold.size, bool), 0.0, share)
+            for i, labels in enumerate(folds):
+                labels[own] = units.divided(fold == i, (i + 1) / count, share)
+        found += folds
+    return read["_row"], found, refit
+
+
 def _count(contract: Contract) -> int:
     return contract.evaluation.folds or 1
 
 
-def _share(split: RandomSplit | GroupSplit | TimeSplit) -> float:
+def _share(
+    split: RandomSplit | GroupSplit | StratifiedSplit | TimeSplit | BlockedSplit,
+) -> float:
     """Return validation's share of the rows that are not tested on."""
     return split.validation / (split.train + split.validation)
 

@@ -10,6 +10,7 @@ time, which validation sets aside, are all made again, from the part that is rea
 """
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -38,6 +39,10 @@ class Kept:
     """Rows before this moment stay."""
     since: datetime
     """The source is read from this moment on."""
+    identity: str = ""
+    """What told the source of the last snapshot from another."""
+    recent: str = ""
+    """What told its rows from `since` on from others, where only reading them does."""
 
     def source_condition(self, contract: Contract, source: Types) -> str:
         """Return SQL that holds for the source's rows to read. Raises DataError."""
@@ -59,24 +64,51 @@ class Kept:
 def kept(contract: Contract, code: str) -> Kept | None:
     """Return what the last snapshot keeps; None where the whole source is to be read."""
     reach, storage = contract.source.incremental, root_storage()
-    content = storage.read(_pointer(contract, code))
-    if reach is None or contract.source.as_of is not None or content is None:
+    if reach is None or contract.source.as_of is not None:
         return None
-    place = json.loads(content)["place"]
+    content = storage.read(_pointer(contract, code))
+    if content is None:
+        return None
+    known: dict[str, str] = json.loads(content)
+    place = known["place"]
     if storage.manifest(place) is None:
         return None
     file = storage.fetch(place) / "rows.parquet"
     newest = last_time(file, contract.time or "")
     if newest is None:
         return None
-    until = _earlier(moment(newest), seconds(reach))
-    return Kept(file, until, _earlier(until, seconds(reach)))
+    until = earlier(moment(newest), seconds(reach))
+    since = earlier(until, seconds(reach))
+    return Kept(file, until, since, known.get("identity", ""), known.get("recent", ""))
 
 
-def remember(contract: Contract, code: str, place: str) -> None:
-    """Have the next run begin with the snapshot at a place."""
+def remember(
+    contract: Contract, code: str, place: str, recent: Callable[[Kept], str] | None = None
+) -> None:
+    """Have the next run begin with the snapshot at a place.
+
+    `recent` returns what tells the source's rows that the next run reads from others.
+    """
+    if contract.source.incremental is None or contract.source.as_of is not None:
+        return
+    known, file = {"place": place}, _pointer(contract, code)
+    root_storage().put(file, json.dumps(known).encode())
+    last = kept(contract, code) if recent else None
+    if recent is not None and last is not None:
+        known["recent"] = recent(last)
+        known["identity"] = (root_storage().manifest(place) or {})["record"]["source"]
+        root_storage().put(file, json.dumps(known).encode())
+
+
+def start_over(contract: Contract, code: str) -> None:
+    """Have the next run read all of the source."""
+    root_storage().drop(_pointer(contract, code))
+
+
+def check_dated(contract: Contract, rows: Types) -> None:
+    """Raise DataError where the query's rows of a source that grows have no usable time."""
     if contract.source.incremental is not None and contract.source.as_of is None:
-        root_storage().put(_pointer(contract, code), json.dumps({"place": place}).encode())
+        _dated(contract, rows, "source.query")
 
 
 def window_condition(
@@ -90,7 +122,7 @@ def window_condition(
     ((found,),) = database.execute(newest).fetchall()
     if found is None:
         return "TRUE"
-    start = _earlier(found.replace(tzinfo=UTC), seconds(contract.source.window))
+    start = earlier(found.replace(tzinfo=UTC), seconds(contract.source.window))
     return f"NOT ({before(contract, kind, start)})"
 
 
@@ -105,7 +137,8 @@ def _from(contract: Contract, kind: str, start: datetime) -> str:
     return f"(NOT ({before(contract, kind, start)}) OR {time} IS NULL)"
 
 
-def _earlier(when: datetime, by: int) -> datetime:
+def earlier(when: datetime, by: int) -> datetime:
+    """Return the moment some seconds before another."""
     try:
         return when - timedelta(seconds=by)
     except OverflowError:

@@ -14,10 +14,10 @@ from tasks.addresses import clean
 from tasks.as_of import last_moment, none_left, row_condition, source_condition
 from tasks.database import columns, first_line, quoted
 from tasks.errors import DataError
-from tasks.growing import Kept, kept, remember, window_condition
+from tasks.growing import Kept, check_dated, kept, remember, start_over, window_condition
 from tasks.orchestration import markdown, stage_task
 from tasks.records import Snapshot
-from tasks.sources import Located, locate, opened
+from tasks.sources import Located, NoTime, cut_of, locate, opened
 from tasks.stage import Stage, code_digest
 
 if TYPE_CHECKING:
@@ -32,8 +32,23 @@ def take_snapshot(
 ) -> Snapshot:
     """Write `rows.parquet` into `folder` and return its Snapshot. Raises DataError.
 
-    `last` is what stays of the last snapshot.
+    `last` is what stays of the last snapshot. Where a database was asked for some rows and the
+    query cannot go on from them, it is asked for all.
     """
+    if source.whole is None:
+        return _snapshot(contract, source, folder, last)
+    try:
+        return _snapshot(contract, source, folder, last)
+    except NoTime:
+        raise
+    except DataError:
+        found = _snapshot(contract, source.whole(), folder)
+        return found.model_copy(update={"source": source.identity()})
+
+
+def _snapshot(
+    contract: Contract, source: Located, folder: Path, last: Kept | None = None
+) -> Snapshot:
     import duckdb
 
     more = [last.file] if last else []
@@ -65,8 +80,12 @@ def _take(
     try:
         have = _open(database, contract, reader)
         rows = _types(database, f"({_query(contract)})")
-        last = last if last and last.fits(database, rows) else None
-        if last is not None:
+        check_dated(contract, rows)
+        if last is not None and not last.fits(database, rows):
+            if source.whole is not None:
+                raise DataError(f"{source.name} answers other columns or types than before")
+            last = None
+        if last is not None and source.whole is None:
             _open(database, contract, reader, last.source_condition(contract, have))
         wanted = _rows(database, contract, have, rows, last)
         stream = database.sql(wanted).to_arrow_reader(BATCH_ROWS)
@@ -196,7 +215,18 @@ STAGE = Stage("ingest", "snapshots", Snapshot, __name__, _reads)
 
 def find(contract: Contract) -> Snapshot | None:
     """Return the finished snapshot of the source as it is now, or None."""
-    return STAGE.find(contract, locate(contract).identity())
+    return STAGE.find(contract, located(contract).identity())
+
+
+def located(contract: Contract) -> Located:
+    """Return the source as it is now; of a database that grows, what was not read before."""
+    asked = contract.source.kind == "sql" and contract.source.incremental is not None
+    return locate(contract, kept(contract, code_digest(__name__)) if asked else None)
+
+
+def read_all(contract: Contract) -> None:
+    """Have the next snapshot of a source that grows be made of all of it."""
+    start_over(contract, code_digest(__name__))
 
 
 def snapshot_now(contract: Contract, source: Located) -> Snapshot:
@@ -210,14 +240,16 @@ def snapshot_now(contract: Contract, source: Located) -> Snapshot:
         return snapshot
 
     snapshot = STAGE.run(contract, digest, work=work)
-    remember(contract, code, snapshot.place)
+    recent = source.recent
+    seal = (lambda last: recent(cut_of(contract, last))) if recent else None
+    remember(contract, code, snapshot.place, seal)
     return snapshot
 
 
 @stage_task
 def ingest(contract: Contract) -> Snapshot:
     """Keep the source's rows as they are now."""
-    source = locate(contract)
+    source = located(contract)
     snapshot = snapshot_now(contract, source)
     types = [f"| {name} | {kind} |" for name, kind in snapshot.columns.items()]
     lines = [

@@ -154,7 +154,7 @@ def _read(
     """Yield a split's raw rows, or the share of them that is looked at."""
     most = min(MOST_ROWS, MOST_CELLS // len(contract.target_columns))
     share = most / max(fold.rows.get(split, 0), 1)
-    for block in split_rows(rows, splits, [fold.index], [split], contract.columns()):
+    for block in split_rows(rows, splits, [fold.index], [split], contract.columns(), True):
         if share < 1:
             near = key_hashes(contract, block) < np.uint64(share * 2.0**64)
             block = block.filter(pa.array(near))

@@ -3,8 +3,9 @@
 In: a contract and the Checked rows. Out: Shards, per fold `preprocessing.json` and one Parquet
 file a split (of many rows, a folder of files), with float32 columns `x/<input>`, `y/<target>`
 (scaled, null where missing) and `weight`; and the same for the refit that cross-validation may
-publish. Raises DataError where a split has too few rows, and Unsuitable where a target's output or
-transform cannot take its train values.
+publish. `before.parquet` keeps what stands in for missing values, where a feature is filled from
+the rows before. Raises DataError where a split has too few rows, and Unsuitable where a target's
+output or transform cannot take its train values.
 A column that holds targets from beyond the split's gap is a DataError too.
 
 The rows are read twice, once for the numbers that are fitted and once for the shards, in stretches
@@ -24,7 +25,7 @@ from tasks.database import columns, connect, literal
 from tasks.division import Codes, read_codes, table_codes, write_splits
 from tasks.errors import DataError
 from tasks.folding import divide
-from tasks.forward_fill import write_before
+from tasks.forward_fill import FILE, write_before
 from tasks.leaks import SAMPLE_ROWS, check_leaks, sampled_columns
 from tasks.learning.fit_preprocessing import fit, infinite_columns
 from tasks.learning.preprocessing import Preprocessing
@@ -60,7 +61,7 @@ def write_shards(
 
     `rows` is the snapshot's file; the rows that `quarantine` holds are left out.
     """
-    before = folder / "before.parquet"
+    before = folder / FILE
     with connect([rows, quarantine]) as database:
         database.execute(
             f"CREATE VIEW kept AS SELECT * FROM read_parquet({literal(str(rows))}) "
@@ -74,7 +75,6 @@ def write_shards(
         _write_fold(contract, Rows(rows, codes), counts, i, folder, before if filled else None)
         for i, (codes, counts) in divisions.items()
     ]
-    before.unlink(missing_ok=True)
     folds = tuple(fold for fold in made if fold.index != REFIT)
     refit = next((fold for fold in made if fold.index == REFIT), None)
     targets = tuple(contract.target_columns)

@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from tasks.forward_fill import FILE, StandIns
 from tasks.records import fold_name
 
 BLOCK_ROWS = 65_536
@@ -25,11 +26,14 @@ def split_rows(
     folds: Sequence[int],
     wanted: Sequence[str],
     columns: Sequence[str],
+    filled: bool = False,
 ) -> Iterator[pa.Table]:
     """Yield the raw rows that belong to one of the `wanted` splits in any of the `folds`.
 
-    Quarantined rows have no split. Blocks have `_row` in front, and at least one row.
+    Quarantined rows have no split. Blocks have `_row` in front, and at least one row; `filled`
+    asks for what stands in for missing values too, where features are filled from rows before.
     """
+    before = StandIns(splits.with_name(FILE)) if filled else None
     names = list(dict.fromkeys(["_row", *columns]))
     with pq.ParquetFile(rows) as file:
         chosen = _chosen(splits, folds, wanted, file.metadata.num_rows)
@@ -38,7 +42,8 @@ def split_rows(
             block = pa.Table.from_batches([batch]).select(names)
             block = block.filter(pa.array(chosen[block.column("_row").to_numpy()]))
             if len(block):
-                yield block
+                ids = block.column("_row").to_numpy()
+                yield before.beside(block, ids) if before else block
 
 
 def _chosen(

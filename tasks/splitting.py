@@ -117,18 +117,23 @@ def _by_blocks(split: BlockedSplit, time: str, table: str) -> str:
 
 def _by_strata(split: StratifiedSplit, key: tuple[str, ...], table: str) -> str:
     """Cut each stratum of a target, in the order of the key's hash, where the shares fall."""
+    placed = (
+        "SELECT _row, (row_number() OVER (PARTITION BY stratum ORDER BY hash, _row) - 0.5) / "
+        f"count(*) OVER (PARTITION BY stratum) AS place "
+        f"FROM ({strata_sql(split, key, table, str(split.seed))})"
+    )
+    return f"SELECT _row, {_cases('place', _cuts(split.shares))} AS split FROM ({placed})"
+
+
+def strata_sql(split: StratifiedSplit, key: tuple[str, ...], table: str, seed: str) -> str:
+    """Return SQL that yields `_row`, `hash` and `stratum`: 0 where the target has no value."""
     value = f"CASE WHEN isfinite({quoted(split.target)}::DOUBLE) THEN {quoted(split.target)} END"
-    hashed = f"SELECT _row, {value} AS value, {hash_sql(str(split.seed), key)} AS hash FROM {table}"
+    hashed = f"SELECT _row, {value} AS value, {hash_sql(seed, key)} AS hash FROM {table}"
     stratum = (
         f"CASE WHEN value IS NOT NULL THEN ntile({split.strata}) OVER "
         "(PARTITION BY value IS NULL ORDER BY value, hash, _row) ELSE 0 END"
     )
-    placed = (
-        "SELECT _row, (row_number() OVER (PARTITION BY stratum ORDER BY hash, _row) - 0.5) / "
-        f"count(*) OVER (PARTITION BY stratum) AS place "
-        f"FROM (SELECT *, {stratum} AS stratum FROM ({hashed}))"
-    )
-    return f"SELECT _row, {_cases('place', _cuts(split.shares))} AS split FROM ({placed})"
+    return f"SELECT _row, hash, {stratum} AS stratum FROM ({hashed})"
 
 
 def _cuts(shares: tuple[float, ...]) -> list[float]:

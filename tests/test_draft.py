@@ -168,6 +168,7 @@ def test_a_wish_that_does_not_fit_is_told(
 def test_odd_columns_are_left_out_and_odd_names_are_only_names(tmp_path: Path) -> None:
     draw = np.random.default_rng(1)
     odd = {"list": [[1]] * ROWS, "struct": [{"a": 1}] * ROWS, "bytes": [b"x"] * ROWS}
+    odd |= {"__index_level_0__": [i // 2 for i in range(ROWS)]}
     odd |= {"x[3]": draw.normal(size=ROWS), "_row": [1] * ROWS, "": [1.0] * ROWS}
     fine = {n: draw.normal(size=ROWS) for n in (*HOSTILE, "yes", "null", "1", "- a", "a: b", "# c")}
     fine |= {"decimal": [Decimal(i) / 7 for i in range(ROWS)]}
@@ -264,8 +265,28 @@ def test_names_and_durations_as_a_user_writes_them() -> None:
     for out, named in (("data_contracts/x.yaml", "x"), ("other/x.yaml", "other/x.yaml")):
         assert Wish("x.csv", "x", Path(out), ("a",)).named == named
     assert list(split(["a, b", "b,c"])) == ["a", "b", "c"]
+    assert list(split(['"a, b", c', '5" pipe', '"say ""x"", please"'])) == [
+        "a, b", "c", '5" pipe', 'say "x", please',
+    ]  # fmt: skip
+    with pytest.raises(WrongRequest, match="not so quoted"):
+        split(['"a,b'])
     assert [duration(s) for s in (0, 61, 7200, 90_000, 200_000)] == [
         "0s", "61s", "2h", "25h", "3d",
+    ]  # fmt: skip
+
+
+def test_a_target_whose_name_holds_a_comma_is_drafted(tmp_path: Path) -> None:
+    rows = pa.table(plant())
+    pq.write_table(
+        rows.rename_columns([{"nox": "NOx, dry"}.get(c, c) for c in rows.column_names]),
+        tmp_path / "plant.parquet",
+    )
+    made = polycast(
+        tmp_path, "init", "plant.parquet", "--targets", '"NOx, dry",gain', "--time", "at"
+    )
+    assert made.returncode == 0, made.stderr
+    assert list(load_contract(str(tmp_path / "data_contracts" / "plant.yaml")).targets) == [
+        "NOx, dry", "gain",
     ]  # fmt: skip
 
 

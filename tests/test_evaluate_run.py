@@ -274,9 +274,12 @@ def test_what_a_model_does_not_look_at_has_no_importance() -> None:
     assert importance(contract, model, exact, 10**6) == {"x": {}, "z": {}}
 
 
-def test_the_columns_of_a_vector_change_places_together() -> None:
-    contract = small_contract(features={"v[2]": {}}, targets={"b": {"unit": "Pa"}})
-    draw = np.random.default_rng(0).normal(size=100)
-    rows = pa.table({"v_0": draw, "v_1": -draw, "b": np.ones(100)})
-    model = point_model("b", lambda r: (r["v_0"].to_numpy() + r["v_1"].to_numpy())[:, None])
-    assert importance(contract, model, rows, 10**6) == {"v[2]": {"b": 0.0}}
+@pytest.mark.parametrize(("name", "columns"), [("v[2]", ("v_0", "v_1")), ("x", ("x", "_before/x"))])
+def test_the_columns_of_a_feature_change_places_together(
+    name: str, columns: tuple[str, str]
+) -> None:
+    contract = small_contract(features={name: {}}, targets={"b": {"unit": "Pa"}})
+    draw, (one, other) = np.random.default_rng(0).normal(size=100), columns
+    rows = pa.table({one: draw, other: -draw, "b": np.ones(100)})
+    model = point_model("b", lambda r: (r[one].to_numpy() + r[other].to_numpy())[:, None])
+    assert importance(contract, model, rows, 10**6) == {name: {"b": 0.0}}

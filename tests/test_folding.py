@@ -1,6 +1,7 @@
 """Folds: every row tested once a repeat, groups whole, time in order, and nothing seen before."""
 
 from collections import Counter
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,13 @@ from tasks.learning.tables import numbers
 from tests.builders import small_contract, small_rows, small_shards
 
 GROUPS: dict[str, Any] = {"kind": "group", "columns": ["site"]}
+FIFTHS: dict[str, Any] = {
+    "kind": "blocked",
+    "train": 0.6,
+    "validation": 0.2,
+    "calibration": 0,
+    "test": 0.2,
+}
 TIME: dict[str, Any] = {"kind": "time", "gap": "3h"}
 
 
@@ -180,3 +188,95 @@ def test_numbers_are_fitted_on_each_divisions_train_rows_alone(
 def test_too_few_rows_for_the_folds_are_told_with_the_fold(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"test has 8 in fold_0.*lower evaluation\.folds"):
         small_shards(folded({"kind": "random"}, folds=10), small_rows(80), tmp_path)
+
+
+@given(
+    hours=st.lists(st.integers(0, 900), min_size=60, max_size=200),
+    gap=st.integers(0, 12),
+    blocks=st.integers(3, 30),
+)
+@settings(max_examples=25, deadline=None)
+def test_stretches_are_tested_once_a_repeat_and_keep_the_gap_on_both_sides(
+    hours: list[int], gap: int, blocks: int
+) -> None:
+    split = {"kind": "blocked", "blocks": max(blocks, 20), "gap": f"{gap}h"}
+    found = divided(folded(split, repeats=2), table(hours))
+    assert list(found) == [*(f"fold_{i}" for i in range(6)), "refit"]
+    for repeat in range(2):
+        own = [found[f"fold_{3 * repeat + i}"] for i in range(3)]
+        assert [[v[row] for v in own].count("test") for row in range(len(hours))] == [1] * len(
+            hours
+        )
+    for labels in found.values():
+        kept = sorted((h, v) for h, v in zip(hours, labels, strict=True) if v != "gap")
+        apart = [b - a for (a, one), (b, other) in pairwise(kept) if one != other]
+        assert all(hours_apart > gap for hours_apart in apart)
+
+
+def test_stretches_are_contiguous_and_dealt_in_turn() -> None:
+    split = FIFTHS | {"blocks": 6, "gap": "5h"}
+    found = divided(folded(split, repeats=2), table(list(range(600))))
+    labels = found["fold_1"]
+    assert [i for i, v in enumerate(labels) if v == "test"] == [*range(100, 200), *range(400, 500)]
+    # Train, train, validation, train of what is left; five hours on each side of a test stretch.
+    assert [i for i, v in enumerate(labels) if v == "train"] == [
+        *range(95),
+        *range(205, 300),
+        *range(505, 600),
+    ]
+    assert [i for i, v in enumerate(labels) if v == "validation"] == list(range(305, 395))
+    moved = [i for i, v in enumerate(found["fold_3"]) if v == "test"]
+    assert moved == [*range(50), *range(250, 350), *range(550, 600)]
+    assert Counter(found["refit"]) == {"train": 495, "validation": 95, "gap": 10}
+
+
+def test_as_many_stretches_as_folds_give_each_fold_one_and_fewer_are_refused() -> None:
+    found = divided(folded(FIFTHS | {"blocks": 5}, folds=5), table(list(range(500))))
+    for i in range(5):
+        tested = [row for row, v in enumerate(found[f"fold_{i}"]) if v == "test"]
+        assert tested == list(range(100 * i, 100 * i + 100))
+        assert found[f"fold_{i}"].count("validation") == 100
+    with pytest.raises(ValueError, match=r"at most split\.blocks, 5"):
+        folded(FIFTHS | {"blocks": 5}, folds=6)
+
+
+@given(count=st.integers(40, 200), folds=st.integers(2, 6), seed=st.integers(0, 5))
+@settings(max_examples=15, deadline=None)
+def test_each_fold_tests_on_its_share_of_every_stratum(count: int, folds: int, seed: int) -> None:
+    values = np.random.default_rng(seed).lognormal(0, 3, count)
+    values[::5] = np.nan
+    rows = table(list(range(count))).append_column("a", pa.array(values))
+    split = {"kind": "stratified", "target": "a", "strata": 4, "seed": seed}
+    found = divided(folded(split, folds=folds, repeats=2), rows)
+    assert found["fold_0"] != found[f"fold_{folds}"]
+    known = np.argsort(values)[: int((~np.isnan(values)).sum())]
+    strata = [*np.array_split(known, 4), np.flatnonzero(np.isnan(values))]
+    for repeat in range(2):
+        own = [found[f"fold_{folds * repeat + i}"] for i in range(folds)]
+        assert [[v[row] for v in own].count("test") for row in range(count)] == [1] * count
+        for stratum in strata:
+            sizes = [[labels[row] for row in stratum].count("test") for labels in own]
+            assert max(sizes) - min(sizes) <= 1
+
+
+def test_validation_takes_its_share_of_each_stratum_and_folds_are_even() -> None:
+    values = np.random.default_rng(0).normal(size=210)
+    rows = table(list(range(210))).append_column("a", pa.array(values))
+    split = {"kind": "stratified", "target": "a", "strata": 3}
+    found = divided(folded(split, folds=4), rows)
+    greatest = np.argsort(values)[140:]
+    for name, labels in found.items():
+        rest = [row for row in greatest if labels[row] != "test"]
+        assert [labels[r] for r in rest].count("validation") == pytest.approx(len(rest) / 5, abs=1)
+        assert name == "refit" or labels.count("test") in (52, 53)
+
+
+@pytest.mark.parametrize(
+    "split",
+    [{"kind": "blocked", "gap": "2h"}, {"kind": "stratified", "target": "a"}],
+    ids=["blocked", "stratified"],
+)
+def test_shards_of_each_fold_are_written(tmp_path: Path, split: dict[str, Any]) -> None:
+    shards = small_shards(folded(split), small_rows(300), tmp_path)
+    assert [fold.name for fold in shards.divisions] == ["fold_0", "fold_1", "fold_2", "refit"]
+    assert sum(fold.rows["test"] for fold in shards.folds) == 300

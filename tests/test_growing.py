@@ -136,14 +136,11 @@ def test_a_window_keeps_the_rows_before_the_newest(tmp_path: Path, incremental: 
 def test_a_time_that_is_text_is_told(asks: str, tmp_path: Path) -> None:
     file = tmp_path / "rows.parquet"
     write(file, 10)
-    rows = pq.read_table(file)
     query = "SELECT * REPLACE (time::VARCHAR AS time) FROM source"
     contract = contract_of(file, query=query, **{asks: "1d"})
     (tmp_path / "out").mkdir()
-    assert len(rows) == 10
-    if asks == "window":
-        with pytest.raises(DataError, match=r"source\.window needs small's time column .*VARCHAR"):
-            take_snapshot(contract, locate(contract), tmp_path / "out")
+    with pytest.raises(DataError, match=rf"source\.{asks} needs small's time column .*VARCHAR"):
+        take_snapshot(contract, locate(contract), tmp_path / "out")
 
 
 @pytest.mark.parametrize("asks", ["window", "incremental"])

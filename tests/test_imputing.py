@@ -8,11 +8,13 @@ import pyarrow as pa
 import pytest
 
 from data_contracts.split import SPLITS
+from tasks.evaluate.fold_rows import FoldRows
 from tasks.learning.encoders import CategoricalEncoder, NumericEncoder
 from tasks.learning.fit_preprocessing import fit_preprocessing
 from tasks.learning.preprocessing import Preprocessing
 from tasks.learning.shards import read_shard
 from tasks.learning.tables import numbers
+from tasks.split_rows import split_rows
 from tests.builders import replaced, small_contract, small_rows, small_shards
 
 SCALINGS = ["standard", "robust", "minmax", "quantile", "smooth_clip"]
@@ -116,8 +118,16 @@ def test_forward_fill_takes_the_last_value_in_time_of_the_own_group(tmp_path: Pa
     found = np.concatenate([read_shard(place / f"{s}.parquet").inputs for s in SPLITS])
     np.testing.assert_allclose(found[:, 0], (expected - encoder.center) / encoder.scale, atol=1e-6)
     np.testing.assert_array_equal(found[:, 1], ~np.isfinite(values))
-    assert not (tmp_path / "out" / "before.parquet").exists()
-    # A row to predict stands by itself.
+    # Rows that a model is tested on are filled as those that it learned from.
+    test = FoldRows(contract, tmp_path / "rows.parquet", tmp_path / "out" / "splits.parquet", 0)
+    fitted = Preprocessing.from_json((place / "preprocessing.json").read_text("utf-8"))
+    tested = np.concatenate([fitted.encode(block) for block in test.blocks(30)])
+    np.testing.assert_array_equal(tested, read_shard(place / "test.parquet").inputs)
+    held = split_rows(test.rows, test.before.with_name("splits.parquet"), [0], ["calibration"],
+                      contract.columns(), True)  # fmt: skip
+    calibrated = np.concatenate([fitted.encode(block) for block in held])
+    np.testing.assert_array_equal(calibrated, read_shard(place / "calibration.parquet").inputs)
+    # A row without those before stands by itself.
     alone = encoder.encode(np.array([np.nan]))[0, 0]
     assert alone == pytest.approx((encoder.fill - encoder.center) / encoder.scale, abs=1e-6)
 

@@ -1,5 +1,7 @@
 """Ingest: every way a source can be wrong is told; rows come sorted, numbered and repeatable."""
 
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +32,15 @@ def snapshot(contract: Contract, folder: Path) -> pa.Table:
     folder.mkdir(exist_ok=True)
     take_snapshot(contract, locate(contract), folder)
     return pq.read_table(folder / "rows.parquet")
+
+
+def test_duckdb_draws_no_bars_in_a_process_without_a_script() -> None:
+    code = (
+        "from tasks.database import connect\n"
+        "print(connect([]).sql(\"SELECT current_setting('enable_progress_bar')\").fetchall())"
+    )
+    run = [sys.executable, "-c", code]
+    assert subprocess.run(run, capture_output=True, text=True, check=True).stdout == "[(False,)]\n"
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:

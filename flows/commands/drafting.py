@@ -14,7 +14,11 @@ def init(
         typer.Argument(metavar="DATA", help="A Parquet, CSV, Feather or NetCDF file, or a folder."),
     ],
     targets: Annotated[
-        list[str], typer.Option(metavar="A,B", help="The columns to predict. Repeatable.")
+        list[str],
+        typer.Option(
+            metavar="A,B",
+            help="The columns to predict. Repeatable; quote one that holds a comma: '\"A,B\",C'.",
+        ),
     ],
     time: Annotated[
         str | None, typer.Option(metavar="COLUMN", help="The column that orders rows in time.")

@@ -17,6 +17,7 @@ MOST_CODES = 10
 WIDER = 0.5
 """How far bounds lie beyond what was seen, in shares of its range."""
 A_YEAR = 300 * 86_400.0
+INDEX = re.compile(r"__index_level_[0-9]+__")
 PLACEHOLDER = "?"
 """Stands for a unit that a person has to write."""
 
@@ -135,6 +136,8 @@ def _left(fact: Fact) -> str:
         return f"{_short_type(fact.type)} is neither number, label nor time"
     if not fact.known:
         return "has no value at all"
+    if INDEX.fullmatch(fact.name):
+        return "is the number of a row, as pandas writes it"
     if fact.constant:
         return "is the same in every row"
     if fact.unique and fact.rows > FEW and (fact.kind == "text" or _is_number_of_row(fact)):

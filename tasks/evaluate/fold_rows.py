@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from data_contracts.contract import Contract
 from tasks.database import columns, connect, literal, quoted
+from tasks.forward_fill import FILE, StandIns
 
 MOST_ROWS = 65_536
 LEAST_ROWS = 1_024
@@ -27,7 +28,8 @@ def block_rows(targets: int, draws: int) -> int:
 class FoldRows:
     """The rows of one split of a `fold`: `ids` are their `_row`, sorted.
 
-    They have the contract's columns and `more`.
+    They have the contract's columns and `more`, and beside those what stands in for missing values,
+    where features are filled from the rows before.
     """
 
     def __init__(
@@ -41,6 +43,7 @@ class FoldRows:
     ) -> None:
         self.contract, self.rows, self.fold = contract, rows, fold
         self.names = list(dict.fromkeys(["_row", *contract.columns(), *more]))
+        self.before = splits.with_name(FILE)
         own = f"WHERE {quoted(f'fold_{fold}')} = {literal(split)}"
         query = f"SELECT _row FROM read_parquet({literal(str(splits))}) {own} ORDER BY _row"
         with connect([splits]) as database:
@@ -55,9 +58,11 @@ class FoldRows:
         More are read at once: each read takes whole parts of the file, however few its rows.
         """
         most = size * max(1, (min(MOST_ROWS, READ // len(self.names)) // size))
+        before = StandIns(self.before)
         with connect([self.rows]) as database:
             for start in range(0, len(self.ids), most):
-                found = self._read(database, self.ids[start : start + most])
+                ids = self.ids[start : start + most]
+                found = before.beside(self._read(database, ids), ids)
                 yield from (found.slice(i, size) for i in range(0, len(found), size))
 
     def sample(self, most: int) -> pa.Table:
@@ -66,7 +71,7 @@ class FoldRows:
         if len(ids) > most:
             ids = np.sort(np.random.default_rng(0).choice(ids, most, replace=False))
         with connect([self.rows]) as database:
-            return self._read(database, ids)
+            return StandIns(self.before).beside(self._read(database, ids), ids)
 
     def time_edges(self, most: int) -> NDArray[np.float64]:
         """Return the times, as seconds, that cut the rows into at most `most` stretches.

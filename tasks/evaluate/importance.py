@@ -1,7 +1,8 @@
 """Permutation importance: by how much the error rises when a feature's values change places.
 
 The share by which each target's rmse rises (Fisher, Rudin & Dominici 2019): 0 for a feature that
-says nothing, below 0 by chance. Columns of a vector change places together.
+says nothing, below 0 by chance. Columns of a vector change places together, and so does what
+stands in for their missing values.
 """
 
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 from data_contracts.columns import expand
 from data_contracts.contract import Contract
 from tasks.evaluate.models import Model
+from tasks.learning.encoders import stand_in
 from tasks.learning.point_sums import PointSums
 from tasks.learning.tables import numbers
 
@@ -53,7 +55,8 @@ def _shuffled(rows: pa.Table, names: list[str]) -> Iterator[pa.Table]:
     order = pa.array(np.random.default_rng(0).permutation(len(rows)))
     for name in names:
         other = rows
-        for column in expand(name):
+        columns = [c for own in expand(name) for c in (own, stand_in(own))]
+        for column in (c for c in columns if c in rows.column_names):
             place = other.column_names.index(column)
             field = other.schema.field(place)
             other = other.set_column(place, field, other.column(column).take(order))

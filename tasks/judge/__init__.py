@@ -54,7 +54,7 @@ def judge_scores(contract: Contract, scores: Scores, evidence: Evidence | None =
         rulings += found.rulings
         effects = {(e.target, e.slice): e for e in found.effects} | effects
         if _on_errors(rule):
-            judged |= {r.target for r in found.rulings if r.value is not None}
+            judged |= {r.target for r in found.rulings if _judged(case, r)}
     rulings += errors.unjudged(case, judged)
     rulings += _unanswered(case)
     rulings += _over_budget(case, rulings)
@@ -93,6 +93,11 @@ def _on_errors(rule: Rule) -> bool:
     if isinstance(rule, AbsoluteRule | BaselineRule):
         return rule.slice is None
     return isinstance(rule, ChampionRule)
+
+
+def _judged(case: Case, ruling: Ruling) -> bool:
+    """Say whether a ruling has judged its target's error, or told why there is none to judge."""
+    return ruling.value is not None or ruling.target in case.still
 
 
 def _unanswered(case: Case) -> list[Ruling]:

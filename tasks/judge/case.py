@@ -18,6 +18,8 @@ from tasks.storage import root_storage
 LEAST_ROWS = 30
 """Fewer test rows tell nothing of a slice, of intervals, or of a champion to which they are new."""
 
+STILL = "it does not vary in the train rows, nor in the test rows: there is nothing to learn"
+
 
 @dataclass(frozen=True)
 class Evidence:
@@ -71,6 +73,18 @@ class Case:
         """The candidate's errors by slice and target."""
         return {(s.slice, s.target): s for s in self.evidence.slices}
 
+    @cached_property
+    def still(self) -> frozenset[str]:
+        """The targets that vary in the train rows of no fold, nor in its test rows.
+
+        There is nothing to learn of them, and their error is a model's own noise: to hold it
+        against another's, or against no error at all, says nothing.
+        """
+        folds = {f.index: set(f.constant) for f in self.scores.candidate.shards.folds}
+        own = [s for s in self.scores.scores if s.model == "candidate"]
+        moving = {s.target for s in own if not s.r2_note or s.target not in folds.get(s.fold, ())}
+        return frozenset({s.target for s in own} - moving)
+
     def beside(self, model: str, target: str, metric: Metric) -> float | None:
         """Return the candidate's metric on the rows that another model answers too."""
         own = [s for s in self.scores.scores if (s.model, s.target) == (model, target)]
@@ -102,6 +116,12 @@ class Case:
     def silent(self, rule: str, target: str, reason: str) -> Ruling:
         """Return a ruling that has nothing to judge."""
         return self.ruling(rule, target, True, None, None, reason, blocks=False)
+
+    def unmoved(self, rule: str, target: str, metric: Metric) -> Ruling:
+        """Return the ruling of a relative rule on a target that is still."""
+        own = self.scores.of("candidate", target, metric)
+        error = "" if own is None else f"; {metric} {own:.4g} {self.unit(target)}"
+        return self.silent(rule, target, f"{STILL}{error}")
 
     def unsure(self, rule: str, target: str, reason: str) -> Ruling:
         """Return a ruling that the test rows cannot tell."""

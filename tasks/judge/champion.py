@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from data_contracts.gate import ChampionRule
-from tasks.judge.case import LEAST_ROWS, Case
+from tasks.judge.case import LEAST_ROWS, STILL, Case
 from tasks.learning.paired import Effects, Paired, effects
 from tasks.records import Effect, Ruling
 
@@ -39,11 +39,13 @@ def champion(case: Case, rule: ChampionRule) -> Comparison:
     """Judge the candidate against the champion; silent where there is nothing to compare."""
     words = f"{rule.metric} at most {rule.margin:.0%} above {rival(case)}'s"
     targets = case.targets(rule.targets)
-    shared = [t for t in targets if t in _shared(case)]
-    why = _silence(case) or ("" if shared else _parted(case))
+    known = [t for t in targets if t in _shared(case)]
+    shared = [t for t in known if t not in case.still]
+    why = _silence(case) or ("" if shared else STILL if known else _parted(case))
     if why:
         return Comparison([case.silent(words, "all", why)], [])
-    rulings = [case.silent(words, t, _parted(case, t)) for t in targets if t not in shared]
+    rulings = [case.silent(words, t, _parted(case, t)) for t in targets if t not in known]
+    rulings += [case.unmoved(words, t, rule.metric) for t in known if t in case.still]
     found = _compare(case, rule, shared)
     of = dict(zip(shared, found.targets, strict=True))
     rulings += [_no_worse(case, rule, words, target, e) for target, e in of.items()]

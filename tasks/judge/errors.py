@@ -3,8 +3,11 @@
 from collections.abc import Iterable
 
 from data_contracts.gate import UNITLESS, AbsoluteRule, BaselineRule
-from tasks.judge.case import LEAST_ROWS, Case
+from tasks.judge.case import LEAST_ROWS, STILL, Case
 from tasks.records import Metric, Ruling
+
+MANY = 10
+"""From how many times a baseline's error on it is told as times, and no longer in percent."""
 
 
 def absolute(case: Case, rule: AbsoluteRule) -> list[Ruling]:
@@ -22,6 +25,8 @@ def _absolute(case: Case, rule: AbsoluteRule, target: str) -> Ruling:
     if few:
         return case.unsure(words, target, few)
     value = _value(case, rule.metric, rule.slice, target)
+    if value is None and target in case.still:
+        return case.silent(words, target, STILL)
     if value is None:
         reason = f"{rule.metric} is undefined: {_why(case, rule.metric, target)}"
         return case.ruling(words, target, False, None, limit, reason)
@@ -61,6 +66,8 @@ def baseline(case: Case, rule: BaselineRule) -> list[Ruling]:
 
 def _baseline(case: Case, rule: BaselineRule, target: str) -> Ruling:
     words = baseline_words(rule) + _where(rule.slice)
+    if target in case.still:
+        return case.unmoved(words, target, rule.metric)
     few = _few(case, rule.slice, target)
     if few:
         return case.unsure(words, target, few)
@@ -73,6 +80,8 @@ def _baseline(case: Case, rule: BaselineRule, target: str) -> Ruling:
     unit = case.unit(target)
     way = "below" if value <= other else "above"
     change = f"{abs(1 - value / other):.1%} {way}" if other else "against"
+    if other and value / other >= MANY:
+        change = f"{value / other:.3g} times"
     reason = f"{value:.4g} {unit}, {change} {rule.baseline}'s {other:.4g} {unit}"
     return case.ruling(words, target, passed, value, limit, reason)
 

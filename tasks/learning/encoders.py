@@ -21,6 +21,11 @@ PARTS = {"hour_of_day": (DAY, 0.0), "day_of_week": (7 * DAY, -3 * DAY), "day_of_
 """Each part's period and the start of its cycle, in seconds since 1970-01-01 UTC."""
 
 
+def stand_in(column: str) -> str:
+    """Return the name of the column that holds what stands in for a column's missing values."""
+    return f"_before/{column}"
+
+
 @dataclass(frozen=True)
 class NumericEncoder:
     """(x - center) / scale, of a number or of its transform; a missing value takes `fill`, and is
@@ -39,6 +44,8 @@ class NumericEncoder:
     clip: float = 0.0
     """What a scaled value comes near but never reaches, s / sqrt(1 + (s / clip)^2); 0 for no such
     limit."""
+    forward: bool = False
+    """True where the last value before stands in for a missing one, as far as rows bring it."""
 
     @property
     def inputs(self) -> tuple[str, ...]:

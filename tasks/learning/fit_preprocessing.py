@@ -111,6 +111,7 @@ def _fit_numeric(column: str, feature: NumericFeature, values: Column) -> Numeri
         constant=scale == 0,
         transform=transform,
         clip=CLIP if feature.scaling == "smooth_clip" else 0.0,
+        forward=feature.impute == "forward_fill",
     )
 
 

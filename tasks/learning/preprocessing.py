@@ -23,6 +23,7 @@ from tasks.learning.encoders import (
     NumericEncoder,
     TargetScaler,
     TimestampEncoder,
+    stand_in,
 )
 from tasks.learning.tables import as_table, labels, numbers, seconds
 from tasks.learning.transforms import from_plain, to_plain
@@ -75,17 +76,25 @@ class Preprocessing:
     ) -> Input:
         """Return the network's inputs by column, float32 (inputs, n), as `encode` does by row.
 
-        `before` holds, by column, what stands in for its missing values (n,). `out` is filled
-        where it is given.
+        `before` holds, by column, what stands in for its missing values (n,); without it, the rows'
+        own columns of that name do. `out` is filled where it is given.
         """
+        before = self._stand_ins(rows) if before is None else before
         table = as_table(rows, self.columns)
         whole = np.empty((len(self.inputs), len(table)), np.float32) if out is None else out
         start = 0
         for encoder in self.encoders:
-            part = _encoded(encoder, table, before or {}).T
+            part = _encoded(encoder, table, before).T
             whole[start : start + len(part)] = part
             start += len(part)
         return whole
+
+    def _stand_ins(self, rows: Any) -> dict[str, Float]:
+        forward = [e.column for e in self.encoders if isinstance(e, NumericEncoder) and e.forward]
+        have = set(rows.column_names if isinstance(rows, pa.Table) else rows.columns)
+        names = {c: stand_in(c) for c in forward if stand_in(c) in have}
+        table = as_table(rows, names.values()) if names else None
+        return {c: numbers(table, name) for c, name in names.items()} if table else {}
 
     def scale(self, rows: Any) -> NDArray[np.float32]:
         """Return scaled targets, float32 (n, targets), NaN where missing."""

@@ -18,6 +18,7 @@ from data_contracts.source import iso
 from data_contracts.split import seconds
 from tasks.database import columns, connect, literal
 from tasks.errors import DataError
+from tasks.forward_fill import StandIns, stretches, write_before
 from tasks.histograms import is_timed
 from tasks.seen import key_hashes, read_seen
 from tasks.usual import moments
@@ -58,7 +59,10 @@ def recent_rows(
     last = _newest(contract, rows) if timed else None
     start = _start(since, last) if last else None
     blocks = _blocks(contract, names, rows, start)
-    count = _write(contract, blocks, seen, file)
+    before = file.with_suffix(".before")
+    _fill(contract, rows, before)
+    count = _write(contract, blocks, seen, StandIns(before), file)
+    before.unlink(missing_ok=True)
     if not count:
         when = f" since {iso(start)}; the newest is of {iso(last)}" if start and last else ""
         raise DataError(f"no row of {contract.dataset} is new to the champion{when}")
@@ -107,14 +111,31 @@ def _blocks(
             yield pa.Table.from_batches([batch])
 
 
-def _write(contract: Contract, blocks: Iterator[pa.Table], seen: Path | None, file: Path) -> int:
+def _fill(contract: Contract, rows: Path, file: Path) -> None:
+    """Write what stands in for missing values, where features are filled from the rows before."""
+    with connect([rows]) as database:
+        database.execute(f"CREATE VIEW kept AS SELECT * FROM read_parquet({literal(str(rows))})")
+        write_before(contract, database, stretches(pq.read_metadata(rows).num_rows), file)
+
+
+def _write(
+    contract: Contract,
+    blocks: Iterator[pa.Table],
+    seen: Path | None,
+    before: StandIns,
+    file: Path,
+) -> int:
     """Write the rows that the champion has not seen; return how many there are."""
     known = np.zeros(0, np.uint64) if seen is None else read_seen(seen)
-    first = next(blocks)
+    first = _beside(before, next(blocks))
     count = 0
     with pq.ParquetWriter(file, first.schema) as writer:
         for block in blocks:
             new = block.filter(pa.array(~np.isin(key_hashes(contract, block), known)))
-            writer.write_table(new)
+            writer.write_table(_beside(before, new))
             count += len(new)
     return count
+
+
+def _beside(before: StandIns, rows: pa.Table) -> pa.Table:
+    return before.beside(rows, rows.column("_row").to_numpy())

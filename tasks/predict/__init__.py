@@ -11,6 +11,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from data_contracts.contract import Contract
 from tasks.addresses import shown
@@ -20,6 +21,7 @@ from tasks.orchestration import markdown, stage_task
 from tasks.predict.answers import Answers
 from tasks.predict.checks import unreadable
 from tasks.predict.columns import Columns
+from tasks.predict.filling import stand_ins
 from tasks.predict.inputs import Inputs, open_inputs
 from tasks.predict.model import Answering, answering
 from tasks.predict.parts import Parts, quarantine_of
@@ -106,7 +108,9 @@ def _answered(
             about = _about(model, request)
             answers = Answers(columns, request.invalid)
             aside = quarantine_of(request.out)
-            tally = answer_all(inputs, answers, parts, about, aside, progress)
+            with TemporaryDirectory(prefix="polycast-before-") as folder:
+                before = stand_ins(model, inputs, Path(folder))
+                tally = answer_all(inputs, answers, parts, about, aside, before, progress)
         except (DataError, WrongRequest) as error:
             parts.clear()
             return error

@@ -36,6 +36,11 @@ class Inputs:
         """How many rows there are."""
         return sum(self.counts)
 
+    @property
+    def local(self) -> bool:
+        """Whether they lie on this machine."""
+        return isinstance(self.fs, LocalFileSystem)
+
     @cached_property
     def identity(self) -> str:
         """A hash that another content of the files would change."""

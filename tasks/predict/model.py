@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from data_contracts.contract import Contract
 from tasks import registry
 from tasks.contracts import contract_of
+from tasks.forward_fill import filled_features
 
 if TYPE_CHECKING:
     from tasks.learning.bundle import Bundle
@@ -28,8 +29,10 @@ class Answering:
 
     @property
     def needs(self) -> tuple[str, ...]:
-        """The columns that rows must have: the key, and what the model reads; each once."""
-        return tuple(dict.fromkeys([*self.contract.key, *self.bundle.columns]))
+        """The columns that rows must have, each once: the key, what the model reads, and the time
+        where it fills missing values from the rows before."""
+        time = [self.contract.time] if filled_features(self.contract) and self.contract.time else []
+        return tuple(dict.fromkeys([*self.contract.key, *time, *self.bundle.columns]))
 
 
 def answering(contract: Contract, version: str) -> Answering:

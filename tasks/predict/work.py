@@ -10,8 +10,10 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 
+from tasks.forward_fill import StandIns
 from tasks.predict.answers import Answered, Answers
 from tasks.predict.inputs import Inputs
 from tasks.predict.parts import Drafts, Part, Parts
@@ -56,12 +58,13 @@ def answer_all(
     parts: Parts,
     about: Mapping[str, str],
     quarantine: str,
+    before: StandIns,
     progress: Callable[[int, int], None],
 ) -> Tally:
     """Answer all rows that no part has, and move the finished files into place.
 
-    `about` goes into the output's metadata. What is not read by then is not there later: a file
-    is written whole or not at all.
+    `about` goes into the output's metadata, `before` beside the rows. What is not read by then is
+    not there later: a file is written whole or not at all.
     """
     columns = answers.columns
     tally = Tally()
@@ -75,7 +78,7 @@ def answer_all(
         tally.resumed = tally.read
         progress(tally.read, inputs.rows)
         with Behind() as behind:
-            for part in _parts(_blocks(inputs, answers, tally), columns.written):
+            for part in _parts(_blocks(inputs, answers, before, tally), columns.written):
                 number = tally.parts
                 tally.add(part)
                 behind.do(partial(_write, parts, drafts, part, number, tally.clock))
@@ -92,21 +95,23 @@ def _write(parts: Parts, drafts: Drafts, part: Part, number: int, clock: Clock) 
     clock.seconds["writing"] += time.perf_counter() - start
 
 
-def _blocks(inputs: Inputs, answers: Answers, tally: Tally) -> Iterator[Answered]:
+def _blocks(inputs: Inputs, answers: Answers, before: StandIns, tally: Tally) -> Iterator[Answered]:
     """Yield the answers to all rows that are not answered yet, in order."""
     names = answers.columns.read.names
     size = rows_of(BLOCK_CELLS, len(names), BLOCK_ROWS)
     blocks = inputs.blocks(names, size, tally.read)
-    numbered = _numbered(tally.clock.timed("reading", blocks), tally.read)
+    numbered = _numbered(tally.clock.timed("reading", blocks), before, tally.read)
     for found in in_order(numbered, lambda block: answers(*block)):
         for name, seconds in found.seconds.items():
             tally.clock.seconds[name] += seconds
         yield found
 
 
-def _numbered(blocks: Iterator[pa.Table], first: int) -> Iterator[tuple[pa.Table, int]]:
+def _numbered(
+    blocks: Iterator[pa.Table], before: StandIns, first: int
+) -> Iterator[tuple[pa.Table, int]]:
     for block in blocks:
-        yield block, first
+        yield before.beside(block, np.arange(first, first + len(block))), first
         first += len(block)
 
 

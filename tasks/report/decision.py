@@ -147,13 +147,14 @@ def rules(verdict: Verdict) -> list[RuleView]:
 def _rule(rule: str, rulings: list[RulingView]) -> RuleView:
     ordered = sorted(rulings, key=lambda v: (_rank(v.state), _room(v.ruling)))
     bad = [v for v in ordered if v.state in ("failed", "unsure", "warns")]
-    good = [v for v in ordered if v.state in ("holds", "silent")]
-    shown = (*bad[:MOST_FAILED], *good[:MOST_HELD])
-    silent = all(v.state == "silent" for v in rulings)
+    good = [v for v in ordered if v.state == "holds"]
+    silent = [v for v in ordered if v.state == "silent"]
+    shown = (*bad[:MOST_FAILED], *good[:MOST_HELD], *silent[:MOST_HELD])
+    asked, none = len(good) + len(bad), f"; {len(silent)} with nothing to judge" if silent else ""
     return RuleView(
         rule=rule,
         state=ordered[0].state,
-        summary="nothing to judge" if silent else f"holds for {len(good)} of {len(rulings)}",
+        summary=f"holds for {len(good)} of {asked}{none}" if asked else "nothing to judge",
         rulings=shown,
         left_out=len(rulings) - len(shown),
     )

@@ -8,11 +8,13 @@ file, or a Made: rows that it makes, block by block.
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import entry_points
+from inspect import signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from data_contracts.section import did_you_mean
 from data_contracts.source import PythonSource
+from tasks.addresses import clean
 from tasks.errors import DataError
 from tasks.sources.located import Located
 from tasks.sources.tables import from_file
@@ -38,6 +40,9 @@ def from_callable(source: PythonSource, dataset: str) -> Located:
     result = _called(source)
     if isinstance(result, Made):
         return Located(source.name, lambda: result.identity, batches=result.batches)
+    if not isinstance(result, str | Path):
+        came = type(result).__name__
+        raise DataError(f"{source.name}: expected the path of a file or a Made, came {came}")
     file = Path(result)
     if not file.is_file():
         raise DataError(f"the source of {dataset} is missing: no file at {file}")
@@ -53,7 +58,15 @@ def _called(source: PythonSource) -> Any:
             f"no source is registered as {source.name!r} under the entry-point group {GROUP}. "
             f"{did_you_mean(source.name, list(found))}\n  there are: {', '.join(found) or 'none'}"
         )
+    made = found[source.name].load()
     try:
-        return found[source.name].load()(**source.options)
+        signature(made).bind(**source.options)
     except TypeError as error:
         raise DataError(f"source.options do not fit {source.name}: {error}") from None
+    try:
+        return made(**source.options)
+    except DataError:
+        raise
+    except Exception as error:
+        words = clean(f"{type(error).__name__}: {error}")
+        raise DataError(f"the source {source.name} cannot be read: {words}") from error

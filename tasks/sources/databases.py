@@ -1,13 +1,16 @@
 """What a database answers to a statement: DuckDB's file, or SQLite and PostgreSQL through ADBC.
 
-Rows come as Arrow batches, and nothing is ever written: each is opened to be read alone.
+Rows come as Arrow batches, and nothing is ever written: each is opened to be read alone. Of a
+source that grows, or of a window, the database is asked for the rows that are needed.
 """
 
 import shutil
 import tempfile
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +18,7 @@ from data_contracts.source import SqlSource
 from tasks.addresses import clean
 from tasks.database import SETTINGS, connect, first_line, literal
 from tasks.errors import DataError
+from tasks.sources.cut import Ask, Bound, Cut
 from tasks.sources.files import Files, find_files
 from tasks.sources.located import STAGED, Located, write_batches
 from tasks.sources.secrets import address_of
@@ -34,16 +38,21 @@ class _Copy:
         weakref.finalize(self, shutil.rmtree, self.folder, ignore_errors=True)
 
 
-def from_database(source: SqlSource, dataset: str) -> Located:
-    """Return a statement's rows as a source. Raises DataError."""
-    if source.database == "postgresql":
-        return _copied(source)
+def from_database(source: SqlSource, dataset: str, cut: Cut | None = None) -> Located:
+    """Return a statement's rows as a source, or those that `cut` asks for. Raises DataError."""
+    found = _copied(source, cut) if source.database == "postgresql" else _file(source, dataset, cut)
+    return replace(found, whole=lambda: from_database(source, dataset)) if cut else found
+
+
+def _file(source: SqlSource, dataset: str, cut: Cut | None) -> Located:
     files = find_files(source.path or "", dataset, "parquet")
     if files.fs is not None or len(files.paths) != 1:
         raise DataError(
             f"expected one file of {source.database} on this machine, came {files.name}"
         )
-    return Located(files.name, lambda: _identity(files), batches=lambda: _batches(source, files))
+    return Located(
+        files.name, lambda: _identity(files), batches=lambda: _batches(source, files, cut)
+    )
 
 
 def _identity(files: Files) -> str:
@@ -53,38 +62,53 @@ def _identity(files: Files) -> str:
     return digest([Files(p, (p,)).identity() for p in (path, *logs)])
 
 
-def _copied(source: SqlSource) -> Located:
-    """Copy a server's rows: only they say whether it has others than before.
-
-    Their hash does not mind the order in which the server gives them.
-    """
+def _copied(source: SqlSource, cut: Cut | None) -> Located:
+    """Copy a server's rows: only they say whether it has others than before."""
     copy = _Copy()
     file = copy.folder / STAGED
-    write_batches(_batches(source, None), file)
+    write_batches(_batches(source, None, cut), file)
+    seal, last = _seal(file), cut.last if cut else None
+    if last is not None:
+        seal = last.identity if seal == last.recent else digest([last.identity, seal])
+    return Located(
+        "PostgreSQL",
+        lambda: seal,
+        (str(file),),
+        f"read_parquet({literal(str(file))})",
+        recent=partial(_seal, file),
+        kept=copy,
+    )
+
+
+def _seal(file: Path, cut: Cut | None = None) -> str:
+    """Return a hash of rows that does not mind the order in which a server gives them."""
+    import pyarrow.parquet as pq
+
     reader = f"read_parquet({literal(str(file))})"
     with connect([file]) as database:
-        hashes = f"SELECT count(*), sum(hash(s)::HUGEINT), bit_xor(hash(s)) FROM {reader} AS s"
-        seen = str(database.execute(hashes).fetchone())
+        schema, asked = pq.read_schema(file), f"{reader} AS answer"
+        more, values = cut.typed(asked, schema, lambda _: None) if cut else ("", [])
+        hashes = "SELECT count(*), sum(hash(answer)::HUGEINT), bit_xor(hash(answer))"
+        seen = str(database.execute(f"{hashes} FROM {asked}{more}", values).fetchone())
         names = str(database.execute(f"DESCRIBE FROM {reader}").fetchall())
-    seal = digest([names, seen])
-    return Located("PostgreSQL", lambda: seal, (str(file),), reader, kept=copy)
+    return digest([names, seen])
 
 
-def _batches(source: SqlSource, files: Files | None) -> "pa.RecordBatchReader":
+def _batches(source: SqlSource, files: Files | None, cut: Cut | None) -> "pa.RecordBatchReader":
     import pyarrow as pa
 
-    stream = _guarded(source, files)
+    stream = _guarded(source, files, cut)
     schema = next(stream)
     assert isinstance(schema, pa.Schema)
     return pa.RecordBatchReader.from_batches(schema, stream)
 
 
-def _guarded(source: SqlSource, files: Files | None) -> Iterator[Any]:
+def _guarded(source: SqlSource, files: Files | None, cut: Cut | None) -> Iterator[Any]:
     """Yield the schema, then the batches; whatever the database says, without its secrets."""
     import pyarrow as pa
 
     try:
-        with _answer(source, files) as reader:
+        with _answer(source, files, cut) as reader:
             fields = [_plain_field(field) for field in reader.schema]
             yield (schema := pa.schema(fields))
             for batch in reader:
@@ -104,7 +128,9 @@ def _guarded(source: SqlSource, files: Files | None) -> Iterator[Any]:
 
 
 @contextmanager
-def _answer(source: SqlSource, files: Files | None) -> "Iterator[pa.RecordBatchReader]":
+def _answer(
+    source: SqlSource, files: Files | None, cut: Cut | None
+) -> "Iterator[pa.RecordBatchReader]":
     """Yield the reader of a statement's rows, from a database that can be read alone."""
     path = files.paths[0] if files else ""
     if source.database == "duckdb":
@@ -112,13 +138,17 @@ def _answer(source: SqlSource, files: Files | None) -> "Iterator[pa.RecordBatchR
 
         with duckdb.connect(path, read_only=True, config={**SETTINGS}) as database:
             database.execute("SET TimeZone = 'UTC'")
+            database.execute("SET enable_progress_bar = false")
             database.execute("SET enable_external_access = false")
-            yield database.sql(_select(source)).to_arrow_reader(BATCH_ROWS)
+            schema = lambda query: database.sql(query).to_arrow_table().schema  # noqa: E731
+            query, values = _asked(source, cut, schema, lambda q: database.sql(q).fetchall()[0][0])
+            yield database.sql(query, params=values).to_arrow_reader(BATCH_ROWS)
         return
     with closing(_connected(source, path)) as connection, connection.cursor() as cursor:
         if source.database == "postgresql":
             cursor.execute("SET TRANSACTION READ ONLY")
-        cursor.execute(_select(source))
+        query, values = _asked(source, cut, partial(_schema, cursor), partial(_value, cursor))
+        cursor.execute(query, values or None)
         with cursor.fetch_record_batch() as reader:
             yield reader
 
@@ -133,9 +163,29 @@ def _connected(source: SqlSource, path: str) -> Any:
     return sqlite.connect(f"{Path(path).resolve().as_uri()}?mode=ro")
 
 
-def _select(source: SqlSource) -> str:
-    """Return the statement in brackets, so that it can only be one SELECT."""
-    return f"SELECT * FROM (\n{source.statement.rstrip().removesuffix(';')}\n) AS answer"
+def _asked(
+    source: SqlSource, cut: Cut | None, schema: "Callable[[str], pa.Schema]", ask: Ask
+) -> Bound:
+    """Return the statement in brackets, so that it can only be one SELECT, and its values."""
+    rows = f"(\n{source.statement.rstrip().removesuffix(';')}\n) AS answer"
+    every = f"SELECT * FROM {rows}"
+    if cut is None:
+        return every, []
+    found = schema(f"{every} LIMIT 0")
+    sqlite = source.database == "sqlite"
+    more, values = cut.sqlite(rows, found.names, ask) if sqlite else cut.typed(rows, found, ask)
+    return f"{every}{more}", values
+
+
+def _schema(cursor: Any, query: str) -> "pa.Schema":
+    cursor.execute(query)
+    with cursor.fetch_record_batch() as reader:
+        return reader.schema
+
+
+def _value(cursor: Any, query: str) -> Any:
+    cursor.execute(query)
+    return cursor.fetchone()[0]
 
 
 def _plain_field(field: "pa.Field") -> "pa.Field":

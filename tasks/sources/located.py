@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tasks.database import connect, literal
+from tasks.sources.cut import Cut
 
 if TYPE_CHECKING:
     import duckdb
@@ -32,6 +33,10 @@ class Located:
     """The fsspec file system of addresses."""
     batches: "Callable[[], pa.RecordBatchReader] | None" = None
     """Returns the rows of a source that DuckDB cannot read in place."""
+    whole: "Callable[[], Located] | None" = None
+    """Returns all rows, where the database was asked for some."""
+    recent: "Callable[[Cut | None], str] | None" = None
+    """Returns a hash of some rows, where nothing else tells whether they have changed."""
     kept: Any = field(default=None, repr=False)
     """What must live as long as this does, such as a temporary folder."""
 
