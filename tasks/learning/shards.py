@@ -71,9 +71,10 @@ def to_arrays(contract: "Contract", preprocessing: Preprocessing, rows: pa.Table
 
 
 def shard_schema(preprocessing: Preprocessing) -> pa.Schema:
-    """Return the columns of a shard."""
-    names = [f"x/{n}" for n in preprocessing.inputs] + [f"y/{n}" for n in preprocessing.targets]
-    return pa.schema([pa.field(name, pa.float32()) for name in (*names, "weight")])
+    """Return the columns of a shard. Targets alone may be null; else no cell is marked as there."""
+    inputs = [pa.field(f"x/{n}", pa.float32(), nullable=False) for n in preprocessing.inputs]
+    targets = [pa.field(f"y/{n}", pa.float32()) for n in preprocessing.targets]
+    return pa.schema([*inputs, *targets, pa.field("weight", pa.float32(), nullable=False)])
 
 
 def to_columns(
