@@ -32,9 +32,9 @@ class Sketch:
 
     @classmethod
     def of(cls, ordered: Float) -> "Sketch":
-        """Return the sketch of ascending finite values (n,)."""
+        """Return the sketch of ascending finite values (n,), which holds none of their memory."""
         if ordered.size <= KNOTS:
-            return cls(ordered, np.ones(ordered.size))
+            return cls(ordered.copy(), np.ones(ordered.size))
         # The middle of stretch i of KNOTS; whole numbers, so that no rounding moves it.
         places = (2 * np.arange(KNOTS) + 1) * ordered.size // (2 * KNOTS)
         return cls(ordered[places], np.full(KNOTS, ordered.size / KNOTS))

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from functools import reduce
 from typing import TYPE_CHECKING, Protocol
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -84,9 +85,10 @@ class TrainSums:
         ]
         changing = changing_targets(contract)
         every = dict.fromkeys([*plain, *targets, *changing.values()])
+        room = np.empty((2, len(block)))
         return cls(
-            {c: Sums.of(numbers(block, c)) for c in every},
-            {c: Sums.of(numbers(block, c) - numbers(block, p)) for c, p in changing.items()},
+            {c: Sums.of(numbers(block, c), room) for c in every},
+            {c: Sums.of(numbers(block, c) - numbers(block, p), room) for c, p in changing.items()},
             {c: _labels(block, c) for c in coded},
             tuple(breaks(contract, block)),
         )
