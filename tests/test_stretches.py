@@ -131,7 +131,7 @@ def test_a_sketch_is_as_near_as_it_says(draw: str, blocks: int) -> None:
         sketches = carried(sketches, Sums.of(block).sketches)
     levels = np.linspace(0.01, 0.99, 99)
     found = whole(sketches).quantiles(levels)
-    bound = (2 + np.ceil(np.log2(blocks)) + 1) / (2 * KNOTS)
+    bound = (2 + np.ceil(np.log2(blocks) / 2) + 2) / (2 * KNOTS)
     ordered = np.sort(values)
     least, most = (
         np.searchsorted(ordered, found, side) / values.size for side in ("left", "right")
