@@ -19,12 +19,12 @@ from data_contracts.contract import Contract
 from data_contracts.split import SPLITS
 from tasks.division import Codes
 from tasks.learning.preprocessing import Preprocessing
-from tasks.learning.shards import shard_schema, shard_writer, to_columns, to_shard
+from tasks.learning.shards import fill_columns, shard_schema, shard_writer, to_shard
 from tasks.learning.train_sums import TrainSums, merged
 
-BLOCK_ROWS = 65_536
-"""The most rows that are summed or scaled at once."""
-STRETCH_ROWS = 4 * BLOCK_ROWS
+PART_ROWS = 65_536
+"""How many rows a row group of a shard has."""
+STRETCH_ROWS = 4 * PART_ROWS
 """How many rows a stretch has at least, but for the last one."""
 
 Float32 = NDArray[np.float32]
@@ -59,31 +59,19 @@ class Rows:
                 groups, start = [], stop
         return tuple(found)
 
-    def blocks(
-        self, stretch: Stretch, wanted: Sequence[int], columns: Sequence[str]
-    ) -> Iterator[tuple[pa.Table, Codes, NDArray[np.int64]]]:
-        """Yield rows of a stretch whose split is wanted, with their codes (n,) and places in it."""
-        names, place = list(dict.fromkeys(["_row", *columns])), stretch.start
-        if not _among(self.codes[place : stretch.stop], wanted).any():
+    def blocks(self, stretch: Stretch, wanted: Sequence[int]) -> Iterator["Block"]:
+        """Yield the row groups of a stretch that have rows whose split is wanted."""
+        if not _among(self.codes[stretch.start : stretch.stop], wanted).any():
             return
+        stop = stretch.start
         with pq.ParquetFile(self.file) as file:
-            for batch in _batches(file, stretch, names):
-                codes = self.codes[place : place + len(batch)]
-                own = _among(codes, wanted)
-                places = np.flatnonzero(own) + (place - stretch.start)
-                place += len(batch)
-                if own.all():
-                    yield batch, codes, places
-                elif own.any():
-                    yield batch.filter(pa.array(own)), codes[own], places
-
-
-def _batches(file: pq.ParquetFile, stretch: Stretch, names: list[str]) -> Iterator[pa.Table]:
-    for group in stretch.groups:
-        # Half as dear as by `iter_batches`. A name with a dot may bring more columns along.
-        whole = file.read_row_group(group, names, use_threads=False).select(names)
-        for start in range(0, len(whole), BLOCK_ROWS):
-            yield whole.slice(start, BLOCK_ROWS)
+            for group in stretch.groups:
+                start, stop = stop, stop + file.metadata.row_group(group).num_rows
+                own = _among(self.codes[start:stop], wanted)
+                if own.any():
+                    rows = np.flatnonzero(own)
+                    codes = self.codes[start:stop][rows]
+                    yield Block(file, group, start - stretch.start, rows, codes)
 
 
 def _among(codes: Codes, wanted: Sequence[int]) -> NDArray[np.bool_]:
@@ -91,6 +79,31 @@ def _among(codes: Codes, wanted: Sequence[int]) -> NDArray[np.bool_]:
     for code in wanted:
         own |= codes == code
     return own
+
+
+@dataclass(frozen=True)
+class Block:
+    """Rows of a row group whose split is wanted. They are read some columns at a time."""
+
+    file: pq.ParquetFile
+    group: int
+    start: int
+    """The place of the row group's first row in the stretch."""
+    rows: NDArray[np.int64]
+    """The places of the rows in the row group (n,)."""
+    codes: Codes
+    """Of each row, its split's code (n,)."""
+
+    def read(self, columns: Sequence[str]) -> pa.Table:
+        """Return columns of the rows."""
+        whole = self.read_whole(columns)
+        return whole if len(whole) == self.rows.size else whole.take(pa.array(self.rows))
+
+    def read_whole(self, columns: Sequence[str]) -> pa.Table:
+        """Return columns of all rows of the row group."""
+        names = list(dict.fromkeys(columns))
+        # Half as dear as by `iter_batches`. A name with a dot may bring more columns along.
+        return self.file.read_row_group(self.group, names, use_threads=False).select(names)
 
 
 @dataclass(frozen=True)
@@ -107,17 +120,14 @@ class Pass:
 
 def sum_stretch(job: Pass, index: int) -> TrainSums:
     """Return the sums over the train rows of a stretch."""
-    contract, rows = job.contract, job.rows
-    train = rows.blocks(rows.stretches[index], [0], fit_columns(contract))
-    return merged(TrainSums.of(contract, block) for block, _, _ in train)
+    blocks = job.rows.blocks(job.rows.stretches[index], [0])
+    return merged(TrainSums.of(job.contract, b.read_whole, b.rows) for b in blocks)
 
 
 def train_rows(contract: Contract, rows: Rows) -> pa.Table:
     """Return all train rows, with the columns that fitting needs."""
     names = ["_row", *fit_columns(contract)]
-    parts = [
-        block for stretch in rows.stretches for block, _, _ in rows.blocks(stretch, [0], names[1:])
-    ]
+    parts = [b.read(names) for stretch in rows.stretches for b in rows.blocks(stretch, [0])]
     return pa.concat_tables(parts)
 
 
@@ -127,15 +137,15 @@ def write_stretch(job: Pass, index: int) -> None:
     if preprocessing is None:
         raise ValueError("shards need fitted numbers")
     rows, one = job.rows, len(job.rows.stretches) == 1
-    names = [*fit_columns(job.contract), *filter(None, [job.contract.row_weight])]
-    before = _before(job, index)
-    parts = Parts(job.folder, shard_schema(preprocessing), None if one else index)
+    before, schema = _before(job, index), shard_schema(preprocessing)
+    parts = Parts(job.folder, schema, None if one else index)
     try:
-        for block, codes, places in rows.blocks(rows.stretches[index], range(len(SPLITS)), names):
-            own = {c: values[places] for c, values in before.items()}
-            columns = to_columns(job.contract, preprocessing, block, own)
-            for code in np.unique(codes):
-                parts.add(int(code), columns, np.flatnonzero(codes == code))
+        for block in rows.blocks(rows.stretches[index], range(len(SPLITS))):
+            own = {c: values[block.start + block.rows] for c, values in before.items()}
+            columns = parts.room(block.codes.size)
+            fill_columns(job.contract, preprocessing, block.read, own, columns)
+            for code in np.unique(block.codes):
+                parts.add(int(code), columns, np.flatnonzero(block.codes == code))
     finally:
         parts.close()
 
@@ -161,25 +171,35 @@ class Parts:
     def __init__(self, folder: Path, schema: pa.Schema, index: int | None) -> None:
         """`index` names a stretch's part of a shard; None for a shard in one file."""
         self.folder, self.schema, self.index = folder, schema, index
+        self.scaled: Float32 = np.empty((len(schema), 0), np.float32)
         self.waiting: dict[int, Float32] = {}
         """By split, room for a row group: taken once, since new memory is dear."""
         self.filled: dict[int, int] = {}
         self.writers: dict[int, Any] = {}
 
+    def room(self, rows: int) -> Float32:
+        """Return where columns of some rows (columns, rows) are to be written, to be added next.
+
+        It is the same for every call.
+        """
+        if self.scaled.shape[1] < rows:
+            self.scaled = np.empty((len(self.schema), rows), np.float32)
+        return self.scaled[:, :rows]
+
     def add(self, code: int, columns: Float32, places: NDArray[np.int64]) -> None:
         """Add rows, `places` (n,) of (columns, rows), to a split; full row groups are written."""
         if code not in self.waiting:
-            self.waiting[code] = np.empty((len(columns), BLOCK_ROWS), np.float32)
+            self.waiting[code] = np.empty((len(columns), PART_ROWS), np.float32)
             self.filled[code] = 0
         start = 0
         while start < places.size:
             have = self.filled[code]
-            part = places[start : start + BLOCK_ROWS - have]
+            part = places[start : start + PART_ROWS - have]
             for row, room in zip(columns, self.waiting[code], strict=True):
                 np.take(row, part, out=room[have : have + part.size], mode="clip")
             self.filled[code] += part.size
             start += part.size
-            if self.filled[code] == BLOCK_ROWS:
+            if self.filled[code] == PART_ROWS:
                 self._write(code)
 
     def close(self) -> None:

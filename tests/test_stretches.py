@@ -22,9 +22,9 @@ ROWS = 3000
 
 @pytest.fixture
 def many_stretches(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Take 3,000 rows for more than memory holds: blocks of 64 rows, stretches of 256."""
+    """Take 3,000 rows for more than memory holds: row groups of 64 rows, stretches of 256."""
     monkeypatch.setattr(preprocess, "EXACT_CELLS", 0)
-    monkeypatch.setattr(stretches, "BLOCK_ROWS", 64)
+    monkeypatch.setattr(stretches, "PART_ROWS", 64)
     monkeypatch.setattr(stretches, "STRETCH_ROWS", 256)
     monkeypatch.setattr("tests.builders.GROUP_ROWS", 128)
 

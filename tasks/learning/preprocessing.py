@@ -5,7 +5,7 @@ prediction and serving. It travels as JSON, every number readable.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -61,6 +61,13 @@ class Preprocessing:
     def affine(self) -> bool:
         """True where a straight line leads from every target's scaled values to units."""
         return all(s.affine for s in self.scalers)
+
+    def parts(self, columns: int) -> Iterator["Preprocessing"]:
+        """Yield the same in parts of so many encoders or scalers, in the order of a shard."""
+        for start in range(0, len(self.encoders), columns):
+            yield Preprocessing(self.encoders[start : start + columns], ())
+        for start in range(0, len(self.scalers), columns):
+            yield Preprocessing((), self.scalers[start : start + columns])
 
     def encode(self, rows: Any) -> Input:
         """Return the network's inputs, float32 (n, inputs), for raw rows (Arrow or pandas).

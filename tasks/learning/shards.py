@@ -3,7 +3,7 @@
 A shard is one file, or a folder of files where there are many rows.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from tasks.learning.preprocessing import Preprocessing
-from tasks.learning.tables import numbers
+from tasks.learning.tables import AT_ONCE, numbers
 
 if TYPE_CHECKING:
     from data_contracts.contract import Contract
@@ -78,23 +78,37 @@ def shard_schema(preprocessing: Preprocessing) -> pa.Schema:
 
 
 def to_columns(
+    contract: "Contract", preprocessing: Preprocessing, rows: pa.Table
+) -> NDArray[np.float32]:
+    """Return raw rows as a shard's columns, (columns, n), with NaN for missing targets."""
+    columns = len(preprocessing.inputs) + len(preprocessing.targets) + 1
+    whole = np.empty((columns, len(rows)), np.float32)
+    fill_columns(contract, preprocessing, rows.select, {}, whole)
+    return whole
+
+
+def fill_columns(
     contract: "Contract",
     preprocessing: Preprocessing,
-    rows: pa.Table,
-    before: Mapping[str, NDArray[np.float64]] | None = None,
-) -> NDArray[np.float32]:
-    """Return raw rows as a shard's columns, (columns, n), with NaN for missing targets.
+    read: Callable[[Sequence[str]], pa.Table],
+    before: Mapping[str, NDArray[np.float64]],
+    out: NDArray[np.float32],
+) -> None:
+    """Write raw rows into `out` as a shard's columns, as `to_columns` returns them.
 
-    `before` holds, by column, what stands in for missing values (n,), where a feature is filled
-    from the rows before.
+    `read` returns columns of the rows, and is asked for few at a time. `before` holds, by column,
+    what stands in for missing values (n,), where a feature is filled from the rows before.
     """
-    inputs, targets = len(preprocessing.inputs), len(preprocessing.targets)
-    whole = np.ones((inputs + targets + 1, len(rows)), np.float32)
-    preprocessing.encode_columns(rows, before, whole[:inputs])
-    preprocessing.scale_columns(rows, whole[inputs:-1])
-    if contract.row_weight:
-        whole[-1] = numbers(rows, contract.row_weight)
-    return whole
+    start = 0
+    for part in preprocessing.parts(AT_ONCE):
+        rows = read((*part.targets, *part.columns))
+        middle = start + len(part.inputs)
+        stop = middle + len(part.targets)
+        part.encode_columns(rows, before, out[start:middle])
+        part.scale_columns(rows, out[middle:stop])
+        start = stop
+    weight = contract.row_weight
+    out[-1] = numbers(read([weight]), weight) if weight else 1
 
 
 def to_shard(columns: NDArray[np.float32], schema: pa.Schema) -> pa.Table:
