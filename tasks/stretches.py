@@ -4,11 +4,11 @@ A stretch is some row groups of the snapshot that follow each other: what one pr
 once. Neither what is summed nor what is written depends on who takes which, or when.
 """
 
+import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -19,7 +19,7 @@ from data_contracts.contract import Contract
 from data_contracts.split import SPLITS
 from tasks.division import Codes
 from tasks.learning.preprocessing import Preprocessing
-from tasks.learning.shards import fill_columns, shard_schema, shard_writer, to_shard
+from tasks.learning.shards import shard_schema, shard_writer, some_columns, to_shard
 from tasks.learning.train_sums import TrainSums, merged
 
 PART_ROWS = 65_536
@@ -133,21 +133,61 @@ def train_rows(contract: Contract, rows: Rows) -> pa.Table:
 
 def write_stretch(job: Pass, index: int) -> None:
     """Write the rows of a stretch into the shards of their splits."""
+    rows, stretch = job.rows, job.rows.stretches[index]
     preprocessing = job.preprocessing
     if preprocessing is None:
         raise ValueError("shards need fitted numbers")
-    rows, one = job.rows, len(job.rows.stretches) == 1
-    before, schema = _before(job, index), shard_schema(preprocessing)
-    parts = Parts(job.folder, schema, None if one else index)
-    try:
-        for block in rows.blocks(rows.stretches[index], range(len(SPLITS))):
-            own = {c: values[block.start + block.rows] for c, values in before.items()}
-            columns = parts.room(block.codes.size)
-            fill_columns(job.contract, preprocessing, block.read, own, columns)
-            for code in np.unique(block.codes):
-                parts.add(int(code), columns, np.flatnonzero(block.codes == code))
-    finally:
-        parts.close()
+    schema = shard_schema(preprocessing)
+    codes = rows.codes[stretch.start : stretch.stop]
+    ends = np.cumsum([np.count_nonzero(codes == code) for code in range(len(SPLITS))]).tolist()
+    whole = _room(len(schema), ends[-1], keep=len(rows.stretches) > 1)
+    _fill(job, preprocessing, index, [0, *ends[:-1]], whole)
+    for split, start, end in zip(SPLITS, [0, *ends], ends, strict=False):
+        if start < end:
+            place = job.folder / f"{split}.parquet"
+            if len(rows.stretches) > 1:
+                place.mkdir(exist_ok=True)
+                place /= f"{index:06}.parquet"
+            _write(place, schema, whole[:, start:end])
+
+
+def _fill(
+    job: Pass, preprocessing: Preprocessing, index: int, starts: list[int], whole: Float32
+) -> None:
+    """Write a stretch's rows into `whole` (columns, n), those of a split from its start on."""
+    before, starts = _before(job, index), starts.copy()
+    for block in job.rows.blocks(job.rows.stretches[index], range(len(SPLITS))):
+        parts = []
+        for code, start in enumerate(starts):
+            places = np.flatnonzero(block.codes == code)
+            starts[code] += places.size
+            parts += [(places, slice(start, starts[code]))] if places.size else []
+        own = {c: values[block.start + block.rows] for c, values in before.items()}
+        some = some_columns(job.contract, preprocessing, block.read, block.rows.size, own)
+        for first, columns in some:
+            for column, out in zip(columns, whole[first:], strict=False):
+                for places, part in parts:
+                    np.take(column, places, out=out[part], mode="clip")
+
+
+_kept = threading.local()
+"""By thread, the memory of its last stretch: new memory is dear. It goes when the thread ends."""
+
+
+def _room(columns: int, rows: int, keep: bool) -> Float32:
+    size = columns * rows
+    have: Float32 = getattr(_kept, "room", np.empty(0, np.float32))
+    if have.size < size:
+        have = np.empty(size, np.float32)
+    if keep:
+        _kept.room = have
+    return have[:size].reshape(columns, rows)
+
+
+def _write(file: Path, schema: pa.Schema, columns: Float32) -> None:
+    with shard_writer(file, schema) as writer:
+        for start in range(0, columns.shape[1], PART_ROWS):
+            writer.write_table(to_shard(columns[:, start : start + PART_ROWS], schema))
 
 
 def _before(job: Pass, index: int) -> dict[str, NDArray[np.float64]]:
@@ -163,66 +203,6 @@ def fit_columns(contract: Contract) -> list[str]:
     presents = contract.present_columns.values()
     names = [*contract.feature_columns, *contract.target_columns, *presents]
     return list(dict.fromkeys(names))
-
-
-class Parts:
-    """The files that one stretch writes, a split each, opened when rows of it come."""
-
-    def __init__(self, folder: Path, schema: pa.Schema, index: int | None) -> None:
-        """`index` names a stretch's part of a shard; None for a shard in one file."""
-        self.folder, self.schema, self.index = folder, schema, index
-        self.scaled: Float32 = np.empty((len(schema), 0), np.float32)
-        self.waiting: dict[int, Float32] = {}
-        """By split, room for a row group: taken once, since new memory is dear."""
-        self.filled: dict[int, int] = {}
-        self.writers: dict[int, Any] = {}
-
-    def room(self, rows: int) -> Float32:
-        """Return where columns of some rows (columns, rows) are to be written, to be added next.
-
-        It is the same for every call.
-        """
-        if self.scaled.shape[1] < rows:
-            self.scaled = np.empty((len(self.schema), rows), np.float32)
-        return self.scaled[:, :rows]
-
-    def add(self, code: int, columns: Float32, places: NDArray[np.int64]) -> None:
-        """Add rows, `places` (n,) of (columns, rows), to a split; full row groups are written."""
-        if code not in self.waiting:
-            self.waiting[code] = np.empty((len(columns), PART_ROWS), np.float32)
-            self.filled[code] = 0
-        start = 0
-        while start < places.size:
-            have = self.filled[code]
-            part = places[start : start + PART_ROWS - have]
-            for row, room in zip(columns, self.waiting[code], strict=True):
-                np.take(row, part, out=room[have : have + part.size], mode="clip")
-            self.filled[code] += part.size
-            start += part.size
-            if self.filled[code] == PART_ROWS:
-                self._write(code)
-
-    def close(self) -> None:
-        """Write what waits, and end the files."""
-        try:
-            for code in [c for c, rows in self.filled.items() if rows]:
-                self._write(code)
-        finally:
-            for writer in self.writers.values():
-                writer.close()
-
-    def _write(self, code: int) -> None:
-        if code not in self.writers:
-            self.writers[code] = shard_writer(self._file(SPLITS[code]), self.schema)
-        rows, self.filled[code] = self.filled[code], 0
-        self.writers[code].write_table(to_shard(self.waiting[code][:, :rows], self.schema))
-
-    def _file(self, split: str) -> Path:
-        place = self.folder / f"{split}.parquet"
-        if self.index is None:
-            return place
-        place.mkdir(exist_ok=True)
-        return place / f"{self.index:06}.parquet"
 
 
 def write_empty(folder: Path, schema: pa.Schema) -> None:

@@ -89,9 +89,9 @@ class Preprocessing:
         whole = np.empty((len(self.inputs), len(table)), np.float32) if out is None else out
         start = 0
         for encoder in self.encoders:
-            part = _encoded(encoder, table, before or {}).T
-            whole[start : start + len(part)] = part
-            start += len(part)
+            stop = start + len(encoder.inputs)
+            _encode(encoder, table, before or {}, whole[start:stop])
+            start = stop
         return whole
 
     def scale(self, rows: Any) -> NDArray[np.float32]:
@@ -143,16 +143,18 @@ def _present(table: pa.Table, scaler: TargetScaler) -> NDArray[np.float64] | Non
     return numbers(table, scaler.present) if scaler.present else None
 
 
-def _encoded(encoder: Encoder, table: pa.Table, before: Mapping[str, Float]) -> Input:
+def _encode(encoder: Encoder, table: pa.Table, before: Mapping[str, Float], out: Input) -> None:
+    """Write an encoder's inputs into `out` (inputs, n)."""
     match encoder:
         case TimestampEncoder():
-            return encoder.encode(seconds(table, encoder.column))
+            out.T[:] = encoder.encode(seconds(table, encoder.column))
         case CategoricalEncoder():
-            return encoder.encode(labels(table, encoder.column))
+            out.T[:] = encoder.encode(labels(table, encoder.column))
         case CyclicEncoder():
-            return encoder.encode(numbers(table, encoder.column))
+            out.T[:] = encoder.encode(numbers(table, encoder.column))
         case NumericEncoder():
-            return encoder.encode(numbers(table, encoder.column), before.get(encoder.column))
+            column = encoder.column
+            encoder.encode(numbers(table, column), before.get(column), out)
 
 
 def _plain_encoder(encoder: Encoder) -> dict[str, Any]:

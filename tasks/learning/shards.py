@@ -3,7 +3,7 @@
 A shard is one file, or a folder of files where there are many rows.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -83,32 +83,37 @@ def to_columns(
     """Return raw rows as a shard's columns, (columns, n), with NaN for missing targets."""
     columns = len(preprocessing.inputs) + len(preprocessing.targets) + 1
     whole = np.empty((columns, len(rows)), np.float32)
-    fill_columns(contract, preprocessing, rows.select, {}, whole)
+    for start, some in some_columns(contract, preprocessing, rows.select, len(rows), {}):
+        whole[start : start + len(some)] = some
     return whole
 
 
-def fill_columns(
+def some_columns(
     contract: "Contract",
     preprocessing: Preprocessing,
     read: Callable[[Sequence[str]], pa.Table],
+    count: int,
     before: Mapping[str, NDArray[np.float64]],
-    out: NDArray[np.float32],
-) -> None:
-    """Write raw rows into `out` as a shard's columns, as `to_columns` returns them.
+) -> Iterator[tuple[int, NDArray[np.float32]]]:
+    """Yield a few of a shard's columns (few, count) at a time, with the place of the first.
 
-    `read` returns columns of the rows, and is asked for few at a time. `before` holds, by column,
-    what stands in for missing values (n,), where a feature is filled from the rows before.
+    They are to be used before the next are asked for. `read` returns columns of the raw rows.
+    `before` holds, by column, what stands in for missing values (count,), where a feature is
+    filled from the rows before.
     """
-    start = 0
-    for part in preprocessing.parts(AT_ONCE):
+    start, parts = 0, list(preprocessing.parts(AT_ONCE))
+    room = np.empty((max(len(p.inputs) + len(p.targets) for p in parts), count), np.float32)
+    for part in parts:
         rows = read((*part.targets, *part.columns))
-        middle = start + len(part.inputs)
-        stop = middle + len(part.targets)
-        part.encode_columns(rows, before, out[start:middle])
-        part.scale_columns(rows, out[middle:stop])
-        start = stop
+        middle = len(part.inputs)
+        some = room[: middle + len(part.targets)]
+        part.encode_columns(rows, before, some[:middle])
+        part.scale_columns(rows, some[middle:])
+        yield start, some
+        start += len(some)
     weight = contract.row_weight
-    out[-1] = numbers(read([weight]), weight) if weight else 1
+    room[0] = numbers(read([weight]), weight) if weight else 1
+    yield start, room[:1]
 
 
 def to_shard(columns: NDArray[np.float32], schema: pa.Schema) -> pa.Table:
