@@ -4,11 +4,11 @@ A stretch is some row groups of the snapshot that follow each other: what one pr
 once. Neither what is summed nor what is written depends on who takes which, or when.
 """
 
+import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -19,12 +19,12 @@ from data_contracts.contract import Contract
 from data_contracts.split import SPLITS
 from tasks.division import Codes
 from tasks.learning.preprocessing import Preprocessing
-from tasks.learning.shards import shard_schema, shard_writer, to_columns, to_shard
+from tasks.learning.shards import shard_schema, shard_writer, some_columns, to_shard
 from tasks.learning.train_sums import TrainSums, merged
 
-BLOCK_ROWS = 65_536
-"""The most rows that are summed or scaled at once."""
-STRETCH_ROWS = 4 * BLOCK_ROWS
+PART_ROWS = 65_536
+"""How many rows a row group of a shard has."""
+STRETCH_ROWS = 4 * PART_ROWS
 """How many rows a stretch has at least, but for the last one."""
 
 Float32 = NDArray[np.float32]
@@ -59,31 +59,19 @@ class Rows:
                 groups, start = [], stop
         return tuple(found)
 
-    def blocks(
-        self, stretch: Stretch, wanted: Sequence[int], columns: Sequence[str]
-    ) -> Iterator[tuple[pa.Table, Codes, NDArray[np.int64]]]:
-        """Yield rows of a stretch whose split is wanted, with their codes (n,) and places in it."""
-        names, place = list(dict.fromkeys(["_row", *columns])), stretch.start
-        if not _among(self.codes[place : stretch.stop], wanted).any():
+    def blocks(self, stretch: Stretch, wanted: Sequence[int]) -> Iterator["Block"]:
+        """Yield the row groups of a stretch that have rows whose split is wanted."""
+        if not _among(self.codes[stretch.start : stretch.stop], wanted).any():
             return
+        stop = stretch.start
         with pq.ParquetFile(self.file) as file:
-            for batch in _batches(file, stretch, names):
-                codes = self.codes[place : place + len(batch)]
-                own = _among(codes, wanted)
-                places = np.flatnonzero(own) + (place - stretch.start)
-                place += len(batch)
-                if own.all():
-                    yield batch, codes, places
-                elif own.any():
-                    yield batch.filter(pa.array(own)), codes[own], places
-
-
-def _batches(file: pq.ParquetFile, stretch: Stretch, names: list[str]) -> Iterator[pa.Table]:
-    for group in stretch.groups:
-        # Half as dear as by `iter_batches`. A name with a dot may bring more columns along.
-        whole = file.read_row_group(group, names, use_threads=False).select(names)
-        for start in range(0, len(whole), BLOCK_ROWS):
-            yield whole.slice(start, BLOCK_ROWS)
+            for group in stretch.groups:
+                start, stop = stop, stop + file.metadata.row_group(group).num_rows
+                own = _among(self.codes[start:stop], wanted)
+                if own.any():
+                    rows = np.flatnonzero(own)
+                    codes = self.codes[start:stop][rows]
+                    yield Block(file, group, start - stretch.start, rows, codes)
 
 
 def _among(codes: Codes, wanted: Sequence[int]) -> NDArray[np.bool_]:
@@ -91,6 +79,31 @@ def _among(codes: Codes, wanted: Sequence[int]) -> NDArray[np.bool_]:
     for code in wanted:
         own |= codes == code
     return own
+
+
+@dataclass(frozen=True)
+class Block:
+    """Rows of a row group whose split is wanted. They are read some columns at a time."""
+
+    file: pq.ParquetFile
+    group: int
+    start: int
+    """The place of the row group's first row in the stretch."""
+    rows: NDArray[np.int64]
+    """The places of the rows in the row group (n,)."""
+    codes: Codes
+    """Of each row, its split's code (n,)."""
+
+    def read(self, columns: Sequence[str]) -> pa.Table:
+        """Return columns of the rows."""
+        whole = self.read_whole(columns)
+        return whole if len(whole) == self.rows.size else whole.take(pa.array(self.rows))
+
+    def read_whole(self, columns: Sequence[str]) -> pa.Table:
+        """Return columns of all rows of the row group."""
+        names = list(dict.fromkeys(columns))
+        # Half as dear as by `iter_batches`. A name with a dot may bring more columns along.
+        return self.file.read_row_group(self.group, names, use_threads=False).select(names)
 
 
 @dataclass(frozen=True)
@@ -107,37 +120,74 @@ class Pass:
 
 def sum_stretch(job: Pass, index: int) -> TrainSums:
     """Return the sums over the train rows of a stretch."""
-    contract, rows = job.contract, job.rows
-    train = rows.blocks(rows.stretches[index], [0], fit_columns(contract))
-    return merged(TrainSums.of(contract, block) for block, _, _ in train)
+    blocks = job.rows.blocks(job.rows.stretches[index], [0])
+    return merged(TrainSums.of(job.contract, b.read_whole, b.rows) for b in blocks)
 
 
 def train_rows(contract: Contract, rows: Rows) -> pa.Table:
     """Return all train rows, with the columns that fitting needs."""
     names = ["_row", *fit_columns(contract)]
-    parts = [
-        block for stretch in rows.stretches for block, _, _ in rows.blocks(stretch, [0], names[1:])
-    ]
+    parts = [b.read(names) for stretch in rows.stretches for b in rows.blocks(stretch, [0])]
     return pa.concat_tables(parts)
 
 
 def write_stretch(job: Pass, index: int) -> None:
     """Write the rows of a stretch into the shards of their splits."""
+    rows, stretch = job.rows, job.rows.stretches[index]
     preprocessing = job.preprocessing
     if preprocessing is None:
         raise ValueError("shards need fitted numbers")
-    rows, one = job.rows, len(job.rows.stretches) == 1
-    names = [*fit_columns(job.contract), *filter(None, [job.contract.row_weight])]
-    before = _before(job, index)
-    parts = Parts(job.folder, shard_schema(preprocessing), None if one else index)
-    try:
-        for block, codes, places in rows.blocks(rows.stretches[index], range(len(SPLITS)), names):
-            own = {c: values[places] for c, values in before.items()}
-            columns = to_columns(job.contract, preprocessing, block, own)
-            for code in np.unique(codes):
-                parts.add(int(code), columns, np.flatnonzero(codes == code))
-    finally:
-        parts.close()
+    schema = shard_schema(preprocessing)
+    codes = rows.codes[stretch.start : stretch.stop]
+    ends = np.cumsum([np.count_nonzero(codes == code) for code in range(len(SPLITS))]).tolist()
+    whole = _room(len(schema), ends[-1], keep=len(rows.stretches) > 1)
+    _fill(job, preprocessing, index, [0, *ends[:-1]], whole)
+    for split, start, end in zip(SPLITS, [0, *ends], ends, strict=False):
+        if start < end:
+            place = job.folder / f"{split}.parquet"
+            if len(rows.stretches) > 1:
+                place.mkdir(exist_ok=True)
+                place /= f"{index:06}.parquet"
+            _write(place, schema, whole[:, start:end])
+
+
+def _fill(
+    job: Pass, preprocessing: Preprocessing, index: int, starts: list[int], whole: Float32
+) -> None:
+    """Write a stretch's rows into `whole` (columns, n), those of a split from its start on."""
+    before, starts = _before(job, index), starts.copy()
+    for block in job.rows.blocks(job.rows.stretches[index], range(len(SPLITS))):
+        parts = []
+        for code, start in enumerate(starts):
+            places = np.flatnonzero(block.codes == code)
+            starts[code] += places.size
+            parts += [(places, slice(start, starts[code]))] if places.size else []
+        own = {c: values[block.start + block.rows] for c, values in before.items()}
+        some = some_columns(job.contract, preprocessing, block.read, block.rows.size, own)
+        for first, columns in some:
+            for column, out in zip(columns, whole[first:], strict=False):
+                for places, part in parts:
+                    np.take(column, places, out=out[part], mode="clip")
+
+
+_kept = threading.local()
+"""By thread, the memory of its last stretch: new memory is dear. It goes when the thread ends."""
+
+
+def _room(columns: int, rows: int, keep: bool) -> Float32:
+    size = columns * rows
+    have: Float32 = getattr(_kept, "room", np.empty(0, np.float32))
+    if have.size < size:
+        have = np.empty(size, np.float32)
+    if keep:
+        _kept.room = have
+    return have[:size].reshape(columns, rows)
+
+
+def _write(file: Path, schema: pa.Schema, columns: Float32) -> None:
+    with shard_writer(file, schema) as writer:
+        for start in range(0, columns.shape[1], PART_ROWS):
+            writer.write_table(to_shard(columns[:, start : start + PART_ROWS], schema))
 
 
 def _before(job: Pass, index: int) -> dict[str, NDArray[np.float64]]:
@@ -153,56 +203,6 @@ def fit_columns(contract: Contract) -> list[str]:
     presents = contract.present_columns.values()
     names = [*contract.feature_columns, *contract.target_columns, *presents]
     return list(dict.fromkeys(names))
-
-
-class Parts:
-    """The files that one stretch writes, a split each, opened when rows of it come."""
-
-    def __init__(self, folder: Path, schema: pa.Schema, index: int | None) -> None:
-        """`index` names a stretch's part of a shard; None for a shard in one file."""
-        self.folder, self.schema, self.index = folder, schema, index
-        self.waiting: dict[int, Float32] = {}
-        """By split, room for a row group: taken once, since new memory is dear."""
-        self.filled: dict[int, int] = {}
-        self.writers: dict[int, Any] = {}
-
-    def add(self, code: int, columns: Float32, places: NDArray[np.int64]) -> None:
-        """Add rows, `places` (n,) of (columns, rows), to a split; full row groups are written."""
-        if code not in self.waiting:
-            self.waiting[code] = np.empty((len(columns), BLOCK_ROWS), np.float32)
-            self.filled[code] = 0
-        start = 0
-        while start < places.size:
-            have = self.filled[code]
-            part = places[start : start + BLOCK_ROWS - have]
-            for row, room in zip(columns, self.waiting[code], strict=True):
-                np.take(row, part, out=room[have : have + part.size], mode="clip")
-            self.filled[code] += part.size
-            start += part.size
-            if self.filled[code] == BLOCK_ROWS:
-                self._write(code)
-
-    def close(self) -> None:
-        """Write what waits, and end the files."""
-        try:
-            for code in [c for c, rows in self.filled.items() if rows]:
-                self._write(code)
-        finally:
-            for writer in self.writers.values():
-                writer.close()
-
-    def _write(self, code: int) -> None:
-        if code not in self.writers:
-            self.writers[code] = shard_writer(self._file(SPLITS[code]), self.schema)
-        rows, self.filled[code] = self.filled[code], 0
-        self.writers[code].write_table(to_shard(self.waiting[code][:, :rows], self.schema))
-
-    def _file(self, split: str) -> Path:
-        place = self.folder / f"{split}.parquet"
-        if self.index is None:
-            return place
-        place.mkdir(exist_ok=True)
-        return place / f"{self.index:06}.parquet"
 
 
 def write_empty(folder: Path, schema: pa.Schema) -> None:

@@ -22,9 +22,9 @@ ROWS = 3000
 
 @pytest.fixture
 def many_stretches(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Take 3,000 rows for more than memory holds: blocks of 64 rows, stretches of 256."""
+    """Take 3,000 rows for more than memory holds: row groups of 64 rows, stretches of 256."""
     monkeypatch.setattr(preprocess, "EXACT_CELLS", 0)
-    monkeypatch.setattr(stretches, "BLOCK_ROWS", 64)
+    monkeypatch.setattr(stretches, "PART_ROWS", 64)
     monkeypatch.setattr(stretches, "STRETCH_ROWS", 256)
     monkeypatch.setattr("tests.builders.GROUP_ROWS", 128)
 
@@ -131,7 +131,7 @@ def test_a_sketch_is_as_near_as_it_says(draw: str, blocks: int) -> None:
         sketches = carried(sketches, Sums.of(block).sketches)
     levels = np.linspace(0.01, 0.99, 99)
     found = whole(sketches).quantiles(levels)
-    bound = (2 + np.ceil(np.log2(blocks)) + 1) / (2 * KNOTS)
+    bound = (2 + np.ceil(np.log2(blocks) / 2) + 2) / (2 * KNOTS)
     ordered = np.sort(values)
     least, most = (
         np.searchsorted(ordered, found, side) / values.size for side in ("left", "right")

@@ -119,20 +119,32 @@ class Sums:
     sketches: Carried
 
     @classmethod
-    def of(cls, values: Float) -> "Sums":
-        """Return the sums of a block's values (n,), NaN for missing."""
-        finite = np.isfinite(values)
-        known = values if finite.all() else values[finite]
-        infinite = 0 if known.size == values.size else int(np.isinf(values).sum())
+    def of(
+        cls, values: Float, room: Float | None = None, rows: NDArray[np.int64] | None = None
+    ) -> "Sums":
+        """Return the sums of a block's values, NaN for missing: those at `rows` (n,), or of all.
+
+        `room` (2, n) is written over, where it is given: new memory is dear.
+        """
+        count = values.size if rows is None else rows.size
+        ordered, apart = np.empty((2, count)) if room is None else room
+        if rows is None:
+            ordered[:] = values
+        else:
+            np.take(values, rows, out=ordered, mode="clip")
+        ordered.sort()
+        # NaN comes last, after all that is infinite.
+        start, end = (int(n) for n in np.searchsorted(ordered, [-np.inf, np.inf], "right"))
+        stop = int(np.searchsorted(ordered, np.inf))
+        known, infinite = ordered[start:stop], start + end - stop
         if not known.size:
-            return cls(values.size, 0, infinite, 0.0, 0.0, (0.0, 0.0), ())
+            return cls(count, 0, infinite, 0.0, 0.0, (0.0, 0.0), ())
         mean = float(known.mean())
-        apart = known - mean
+        apart = np.subtract(known, mean, out=apart[: known.size])
         # No dot product: its order of adding depends on how many threads there are.
         squares = float(np.multiply(apart, apart, out=apart).sum())
-        ordered = np.sort(known)
-        ends, sketches = (float(ordered[0]), float(ordered[-1])), ((0, Sketch.of(ordered)),)
-        return cls(values.size, known.size, infinite, mean, squares, ends, sketches)
+        ends, sketches = (float(known[0]), float(known[-1])), ((0, Sketch.of(known)),)
+        return cls(count, known.size, infinite, mean, squares, ends, sketches)
 
     def merged(self, after: "Sums") -> "Sums":
         """Return the sums of both (Chan, Golub & LeVeque 1983); `after` are of later blocks."""

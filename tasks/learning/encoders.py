@@ -52,10 +52,11 @@ class NumericEncoder:
         """The names of the inputs it makes."""
         return (self.column, *((f"{self.column} is missing",) if self.indicator else ()))
 
-    def encode(self, values: Float, before: Float | None = None) -> Input:
+    def encode(self, values: Float, before: Float | None = None, out: Input | None = None) -> Input:
         """Return (n, 1) or, with the indicator, (n, 2) for values (n,) with NaN for missing.
 
-        `before` (n,) stands in for what is missing, where it is not missing itself.
+        `before` (n,) stands in for what is missing, where it is not missing itself. The same is
+        written into `out` (inputs, n), where it is given.
         """
         known = np.isfinite(values)
         filled = values
@@ -69,7 +70,7 @@ class NumericEncoder:
         scaled /= self.scale
         if self.clip:
             scaled /= np.sqrt(1 + (scaled / self.clip) ** 2)
-        return _stack(scaled, *((~known,) if self.indicator else ()))
+        return _stack(scaled, *((~known,) if self.indicator else ()), out=out)
 
 
 @dataclass(frozen=True)
@@ -218,8 +219,8 @@ class TargetScaler:
         return values if self.transform is None else self.transform.forward(values)
 
 
-def _stack(*columns: NDArray[Any]) -> Input:
-    whole = np.empty((len(columns), columns[0].size), np.float32)
+def _stack(*columns: NDArray[Any], out: Input | None = None) -> Input:
+    whole = np.empty((len(columns), columns[0].size), np.float32) if out is None else out
     for place, column in enumerate(columns):
         whole[place] = column
     return whole.T

@@ -5,7 +5,7 @@ prediction and serving. It travels as JSON, every number readable.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -63,6 +63,13 @@ class Preprocessing:
         """True where a straight line leads from every target's scaled values to units."""
         return all(s.affine for s in self.scalers)
 
+    def parts(self, columns: int) -> Iterator["Preprocessing"]:
+        """Yield the same in parts of so many encoders or scalers, in the order of a shard."""
+        for start in range(0, len(self.encoders), columns):
+            yield Preprocessing(self.encoders[start : start + columns], ())
+        for start in range(0, len(self.scalers), columns):
+            yield Preprocessing((), self.scalers[start : start + columns])
+
     def encode(self, rows: Any) -> Input:
         """Return the network's inputs, float32 (n, inputs), for raw rows (Arrow or pandas).
 
@@ -84,9 +91,9 @@ class Preprocessing:
         whole = np.empty((len(self.inputs), len(table)), np.float32) if out is None else out
         start = 0
         for encoder in self.encoders:
-            part = _encoded(encoder, table, before).T
-            whole[start : start + len(part)] = part
-            start += len(part)
+            stop = start + len(encoder.inputs)
+            _encode(encoder, table, before, whole[start:stop])
+            start = stop
         return whole
 
     def _stand_ins(self, rows: Any) -> dict[str, Float]:
@@ -145,16 +152,18 @@ def _present(table: pa.Table, scaler: TargetScaler) -> NDArray[np.float64] | Non
     return numbers(table, scaler.present) if scaler.present else None
 
 
-def _encoded(encoder: Encoder, table: pa.Table, before: Mapping[str, Float]) -> Input:
+def _encode(encoder: Encoder, table: pa.Table, before: Mapping[str, Float], out: Input) -> None:
+    """Write an encoder's inputs into `out` (inputs, n)."""
     match encoder:
         case TimestampEncoder():
-            return encoder.encode(seconds(table, encoder.column))
+            out.T[:] = encoder.encode(seconds(table, encoder.column))
         case CategoricalEncoder():
-            return encoder.encode(labels(table, encoder.column))
+            out.T[:] = encoder.encode(labels(table, encoder.column))
         case CyclicEncoder():
-            return encoder.encode(numbers(table, encoder.column))
+            out.T[:] = encoder.encode(numbers(table, encoder.column))
         case NumericEncoder():
-            return encoder.encode(numbers(table, encoder.column), before.get(encoder.column))
+            column = encoder.column
+            encoder.encode(numbers(table, column), before.get(column), out)
 
 
 def _plain_encoder(encoder: Encoder) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 A shard is one file, or a folder of files where there are many rows.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from tasks.learning.preprocessing import Preprocessing
-from tasks.learning.tables import numbers
+from tasks.learning.tables import AT_ONCE, numbers
 
 if TYPE_CHECKING:
     from data_contracts.contract import Contract
@@ -71,29 +71,49 @@ def to_arrays(contract: "Contract", preprocessing: Preprocessing, rows: pa.Table
 
 
 def shard_schema(preprocessing: Preprocessing) -> pa.Schema:
-    """Return the columns of a shard."""
-    names = [f"x/{n}" for n in preprocessing.inputs] + [f"y/{n}" for n in preprocessing.targets]
-    return pa.schema([pa.field(name, pa.float32()) for name in (*names, "weight")])
+    """Return the columns of a shard. Targets alone may be null; else no cell is marked as there."""
+    inputs = [pa.field(f"x/{n}", pa.float32(), nullable=False) for n in preprocessing.inputs]
+    targets = [pa.field(f"y/{n}", pa.float32()) for n in preprocessing.targets]
+    return pa.schema([*inputs, *targets, pa.field("weight", pa.float32(), nullable=False)])
 
 
 def to_columns(
+    contract: "Contract", preprocessing: Preprocessing, rows: pa.Table
+) -> NDArray[np.float32]:
+    """Return raw rows as a shard's columns, (columns, n), with NaN for missing targets."""
+    columns = len(preprocessing.inputs) + len(preprocessing.targets) + 1
+    whole = np.empty((columns, len(rows)), np.float32)
+    for start, some in some_columns(contract, preprocessing, rows.select, len(rows), {}):
+        whole[start : start + len(some)] = some
+    return whole
+
+
+def some_columns(
     contract: "Contract",
     preprocessing: Preprocessing,
-    rows: pa.Table,
-    before: Mapping[str, NDArray[np.float64]] | None = None,
-) -> NDArray[np.float32]:
-    """Return raw rows as a shard's columns, (columns, n), with NaN for missing targets.
+    read: Callable[[Sequence[str]], pa.Table],
+    count: int,
+    before: Mapping[str, NDArray[np.float64]],
+) -> Iterator[tuple[int, NDArray[np.float32]]]:
+    """Yield a few of a shard's columns (few, count) at a time, with the place of the first.
 
-    `before` holds, by column, what stands in for missing values (n,), where a feature is filled
-    from the rows before.
+    They are to be used before the next are asked for. `read` returns columns of the raw rows.
+    `before` holds, by column, what stands in for missing values (count,), where a feature is
+    filled from the rows before.
     """
-    inputs, targets = len(preprocessing.inputs), len(preprocessing.targets)
-    whole = np.ones((inputs + targets + 1, len(rows)), np.float32)
-    preprocessing.encode_columns(rows, before, whole[:inputs])
-    preprocessing.scale_columns(rows, whole[inputs:-1])
-    if contract.row_weight:
-        whole[-1] = numbers(rows, contract.row_weight)
-    return whole
+    start, parts = 0, list(preprocessing.parts(AT_ONCE))
+    room = np.empty((max(len(p.inputs) + len(p.targets) for p in parts), count), np.float32)
+    for part in parts:
+        rows = read((*part.targets, *part.columns))
+        middle = len(part.inputs)
+        some = room[: middle + len(part.targets)]
+        part.encode_columns(rows, before, some[:middle])
+        part.scale_columns(rows, some[middle:])
+        yield start, some
+        start += len(some)
+    weight = contract.row_weight
+    room[0] = numbers(read([weight]), weight) if weight else 1
+    yield start, room[:1]
 
 
 def to_shard(columns: NDArray[np.float32], schema: pa.Schema) -> pa.Table:

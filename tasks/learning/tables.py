@@ -11,6 +11,10 @@ from numpy.typing import NDArray
 if TYPE_CHECKING:
     import pandas as pd
 
+AT_ONCE = 8
+"""How many columns of a block of rows are read at once: what a processor's own memory holds, so
+that they are still there when they are scaled or added up."""
+
 
 def as_table(rows: "pa.Table | pd.DataFrame", columns: Iterable[str]) -> pa.Table:
     """Return the named columns of raw rows as an Arrow table; others are left out.

@@ -5,21 +5,27 @@ each block read once; those of later blocks are merged to those of earlier ones.
 """
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import reduce
 from typing import TYPE_CHECKING, Protocol
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from data_contracts.columns import CategoricalFeature, TimestampFeature
 from tasks.learning.column_sums import Column, Sums, Values
 from tasks.learning.suitable import Break, breaks, joined
-from tasks.learning.tables import label_texts, numbers
+from tasks.learning.tables import AT_ONCE, label_texts, numbers
 
 if TYPE_CHECKING:
     from data_contracts.contract import Contract
+
+
+Read = Callable[[Sequence[str]], pa.Table]
+"""Returns the named columns of some rows."""
 
 
 class Train(Protocol):
@@ -73,23 +79,25 @@ class TrainSums:
     broken: tuple[Break, ...] = ()
 
     @classmethod
-    def of(cls, contract: "Contract", block: pa.Table) -> "TrainSums":
-        """Return the sums of a block of train rows."""
-        features, targets = contract.feature_columns, contract.target_columns
-        coded = [c for c, f in features.items() if isinstance(f, CategoricalFeature)]
-        plain = [
-            c
-            for c, f in features.items()
-            if not isinstance(f, CategoricalFeature | TimestampFeature)
-        ]
-        changing = changing_targets(contract)
-        every = dict.fromkeys([*plain, *targets, *changing.values()])
-        return cls(
-            {c: Sums.of(numbers(block, c)) for c in every},
-            {c: Sums.of(numbers(block, c) - numbers(block, p)) for c, p in changing.items()},
-            {c: _labels(block, c) for c in coded},
-            tuple(breaks(contract, block)),
-        )
+    def of(cls, contract: "Contract", read: Read, rows: NDArray[np.int64]) -> "TrainSums":
+        """Return the sums of a block's train rows.
+
+        `read` returns columns of all the block's rows, of which `rows` (n,) are for training.
+        """
+        targets, changing = contract.target_columns, changing_targets(contract)
+        # What is demanded of targets, and changes, need several of these together.
+        judged = read(["_row", *targets, *changing.values()]).take(pa.array(rows))
+        room = np.empty((2, rows.size))
+        own = {c: Sums.of(numbers(judged, c), room) for c in judged.column_names[1:]}
+        changes = {
+            c: Sums.of(numbers(judged, c) - numbers(judged, p), room) for c, p in changing.items()
+        }
+        coded, plain = _features(contract)
+        for names in _few([c for c in plain if c not in own]):
+            table = read(names)
+            own |= {c: Sums.of(numbers(table, c), room, rows) for c in names}
+        counts = {c: _labels(read([c]).take(pa.array(rows)), c) for c in coded}
+        return cls(own, changes, counts, tuple(breaks(contract, judged)))
 
     def merged(self, after: "TrainSums") -> "TrainSums":
         """Return the sums of both; `after` are of later blocks."""
@@ -130,6 +138,19 @@ def changing_targets(contract: "Contract") -> dict[str, str]:
     """Return the targets whose change is learned, each with the column of its present value."""
     presents = contract.present_columns
     return {c: presents[c] for c, t in contract.target_columns.items() if t.transform == "change"}
+
+
+def _features(contract: "Contract") -> tuple[list[str], list[str]]:
+    """Return the features that are labels, and those that are numbers."""
+    features = contract.feature_columns.items()
+    coded = [c for c, f in features if isinstance(f, CategoricalFeature)]
+    return coded, [
+        c for c, f in features if not isinstance(f, CategoricalFeature | TimestampFeature)
+    ]
+
+
+def _few(names: Sequence[str]) -> Iterator[Sequence[str]]:
+    return (names[start : start + AT_ONCE] for start in range(0, len(names), AT_ONCE))
 
 
 def _labels(table: pa.Table, column: str) -> "Counter[str]":
