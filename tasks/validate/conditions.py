@@ -23,11 +23,13 @@ def sql_faults(contract: Contract, rows: Path) -> dict[str, str]:
     """
     import duckdb
 
+    every = (*contract.expectations.rows, *contract.expectations.table)
+    conditions = [check for check in every if isinstance(check, RowSql | TableSql)]
+    if not conditions:
+        return {}
     found = {}
     with connect([rows]) as database:
-        for check in (*contract.expectations.rows, *contract.expectations.table):
-            if not isinstance(check, RowSql | TableSql):
-                continue
+        for check in conditions:
             one = "" if isinstance(check, TableSql) else "_row, "
             query = f"SELECT {one}{condition(check.holds)} FROM read_parquet({literal(str(rows))})"
             try:

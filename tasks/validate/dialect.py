@@ -12,12 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 import duckdb_engine
 
-from tasks.database import connect
+from tasks.validate.counts import opened
 
 if TYPE_CHECKING:
     import duckdb
-
-TABLE = "rows"
 
 
 class Connection:
@@ -84,9 +82,7 @@ class Dialect(duckdb_engine.Dialect):
 
     def connect(self, *_args: Any, **options: Any) -> Any:
         """Return a connection that sees the table `rows`, offline."""
-        database = connect([Path(options["rows"])])
-        database.execute(f"CREATE VIEW {TABLE} AS {options['view']}")
-        return Connection(database)
+        return Connection(opened(Path(options["rows"]), options["view"]))
 
     def do_close(self, connection: Any) -> None:
         """Close a Connection."""

@@ -7,6 +7,7 @@ browser to fetch or run anything at all.
 
 import re
 from collections.abc import Sequence
+from functools import cache
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -38,16 +39,22 @@ def write_docs(
     the same page.
     """
     from great_expectations.render.renderer.page_renderer import ValidationResultsPageRenderer
-    from great_expectations.render.view.view import DefaultJinjaPageView
 
     _mark(found, result)
     # A broken row expectation sets rows aside; only a breach is a failure of the whole.
     result.success = not checked.breaches
-    view: Any = DefaultJinjaPageView()
-    page = view.render(ValidationResultsPageRenderer().render(result))
+    page = _view().render(ValidationResultsPageRenderer().render(result))
     folder.mkdir()
     text = offline(page, f"{contract.dataset}: validation", _head(contract, checked))
     (folder / "index.html").write_text(text, "utf-8")
+
+
+@cache
+def _view() -> Any:
+    """Return what draws the library's page: it takes its time to compile its templates."""
+    from great_expectations.render.view.view import DefaultJinjaPageView
+
+    return DefaultJinjaPageView()
 
 
 def offline(page: str, title: str, head: str) -> str:

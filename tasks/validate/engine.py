@@ -5,7 +5,7 @@ In: Checks and the rows' file. Out: one Outcome per check. Writes no file and fe
 
 import logging
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,8 +15,8 @@ import pyarrow as pa
 
 from tasks.database import literal, quoted
 from tasks.validate.check import Check
+from tasks.validate.counts import TABLE, Metrics, counted
 
-_SHARE = "expect_column_proportion_of_non_null_values_to_be_between"
 SHOWN = 5
 """How many unexpected values of an expectation are kept in its result."""
 _SEVERITY = {"stop": "critical", "quarantine": "warning", "warn": "info"}
@@ -58,80 +58,65 @@ def quiet() -> Iterator[None]:
 def run(checks: Sequence[Check], file: Path, schema: pa.Schema, most: int) -> Any:
     """Return Great Expectations' result, an ExpectationSuiteValidationResult.
 
-    Of each row-level check it names the first `most` bad rows. Most checks hold, so what is asked
-    first is whether they do, which is a few queries for all; the bad rows are asked of the others.
+    Of each row-level check it names the first `most` bad rows. Most checks hold, and those it
+    judges by what was counted for all at once; the others it looks into by itself.
     """
+    from great_expectations import __version__
+    from great_expectations.core import ExpectationSuiteValidationResult
+
+    library, view = _library(checks), _view(file, schema, checks)
+    counts = counted(checks, file, view)
+    found = {p: r for p, c in counts.items() if (r := _judged(library[p], c)) is not None}
+    rest = [e for place, e in enumerate(library) if place not in found]
+    found |= {_place(r): r for r in (_by_itself(rest, file, view, most) if rest else ())}
+    results = [found[place] for place in range(len(checks))]
+    good = sum(bool(r.success) for r in results)
+    return ExpectationSuiteValidationResult(
+        success=good == len(results),
+        results=results,
+        suite_name="contract",
+        statistics={
+            "evaluated_expectations": len(results),
+            "successful_expectations": good,
+            "unsuccessful_expectations": len(results) - good,
+            "success_percent": 100 * good / len(results) if results else None,
+        },
+        meta={"great_expectations_version": __version__},
+    )
+
+
+def _judged(expectation: Any, metrics: Metrics) -> Any:
+    """Return the library's result by its metrics, or None where rows break the expectation."""
+    from great_expectations.core import ExpectationValidationResult
+
+    if kind := getattr(expectation, "map_metric", None):
+        if metrics[f"{kind}.unexpected_count"]:
+            return None
+        metrics = {**metrics, f"{kind}.unexpected_values": []}
+    # The library's own validator comes to this too, by way of a graph of all metrics.
+    said = expectation._validate(metrics, {"result_format": {"result_format": "BASIC"}})
+    return ExpectationValidationResult(**said, expectation_config=expectation.configuration)
+
+
+def _by_itself(expectations: list[Any], file: Path, view: str, most: int) -> list[Any]:
+    """Return the library's results of expectations that it counts for itself."""
     import great_expectations as gx
 
     context = gx.get_context(mode="ephemeral", project_config=_project())
-    source = _source(context, _view(file, schema, checks), file)
-    table = source.add_table_asset("rows", table_name="rows")
+    source = _source(context, view, file)
+    table = source.add_table_asset(TABLE, table_name=TABLE)
     try:
-        batch = table.add_batch_definition_whole_table("rows").get_batch()
-        library = _library(checks)
-        by_row, whole = ([e for e in library if _is_map(e) is kind] for kind in (True, False))
-        result = _asked(batch, whole, {"result_format": "COMPLETE"})
-        short = _asked(batch, by_row, {"result_format": "BOOLEAN_ONLY"}).results
-        broken = {_place(r) for r in short if not r.success}
-        again = [e for e in by_row if e.meta["check"] in broken]
-        found = _asked(batch, again, _format(most)).results if again else []
+        batch = table.add_batch_definition_whole_table(TABLE).get_batch()
+        suite = gx.ExpectationSuite("contract", expectations=expectations)
+        return list(batch.validate(suite, result_format=_format(most)).results)
     finally:
         source.get_execution_engine().close()
         source.get_engine().dispose()
-    shares = _shares(result)
-    held = [_held(r, checks[_place(r)], shares) for r in short if r.success]
-    return _together(result, [*result.results, *held, *found])
-
-
-def _asked(batch: Any, expectations: list[Any], form: dict[str, Any]) -> Any:
-    import great_expectations as gx
-
-    copies = [e.copy() for e in expectations]
-    suite = gx.ExpectationSuite("contract", expectations=copies)
-    return batch.validate(suite, result_format=form)
-
-
-def _is_map(expectation: Any) -> bool:
-    """Say whether an expectation is of single rows, or of pairs or groups of them."""
-    return getattr(expectation, "map_metric", None) is not None
 
 
 def _place(result: Any) -> int:
     """Return the number of the check that a result is of."""
     return int(result.expectation_config.meta["check"])
-
-
-def _held(short: Any, check: Check, shares: Mapping[str, float]) -> Any:
-    """Return the result of a row-level check that holds, with what the library would have said.
-
-    `shares` are the columns' shares of cells with a value.
-    """
-    short.result = {"unexpected_count": 0, "unexpected_percent": 0.0, "partial_unexpected_list": []}
-    if len(check.columns) == 1 and (share := shares.get(check.columns[0])) is not None:
-        short.result["missing_percent"] = 100 * (1 - share)
-    return short
-
-
-def _shares(result: Any) -> dict[str, float]:
-    return {
-        r.expectation_config.kwargs["column"]: r.result["observed_value"]
-        for r in result.results
-        if r.expectation_config.type == _SHARE and not r.exception_info.get("raised_exception")
-    }
-
-
-def _together(result: Any, results: list[Any]) -> Any:
-    """Return one result of all checks, in their order."""
-    result.results = sorted(results, key=_place)
-    good = sum(bool(r.success) for r in results)
-    result.success = good == len(results)
-    result.statistics = {
-        "evaluated_expectations": len(results),
-        "successful_expectations": good,
-        "unsuccessful_expectations": len(results) - good,
-        "success_percent": 100 * good / len(results) if results else None,
-    }
-    return result
 
 
 def outcomes(checks: Sequence[Check], result: Any) -> list[Outcome]:
