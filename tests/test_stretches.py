@@ -1,6 +1,7 @@
 """Rows by stretches: as many as there are, the same to the bit whoever works on which."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from tasks.learning.column_sums import Sums, Values
 from tasks.learning.errors import Unsuitable
 from tasks.learning.preprocessing import Preprocessing
 from tasks.learning.shards import read_shard
-from tasks.learning.sketch import KNOTS, carried, whole
+from tasks.learning.sketch import FEW, KNOTS, carried, whole
 from tests.builders import replaced, small_contract, small_rows, small_shards
 
 ROWS = 3000
@@ -138,6 +139,33 @@ def test_a_sketch_is_as_near_as_it_says(draw: str, blocks: int) -> None:
     )
     assert (levels - bound <= most).all()
     assert (least <= levels + bound).all()
+
+
+@pytest.mark.parametrize("blocks", [1, 3, 4, 5, 16, 18])
+def test_sketches_of_stretches_of_any_number_of_blocks_are_as_near(blocks: int) -> None:
+    rng, values, sketches = np.random.default_rng(blocks), [], ()
+    for _ in range(90 // blocks):
+        own = ()
+        for _ in range(blocks):
+            values.append(rng.normal(rng.normal(), 1, rng.integers(1, 6000)))
+            own = carried(own, Sums.of(values[-1]).sketches)
+        sketches = carried(sketches, own)
+    levels = [level for level, _ in sketches]
+    assert levels == sorted(levels, reverse=True)
+    assert all(levels.count(level) < FEW for level in levels)
+    wanted = np.linspace(0.01, 0.99, 99)
+    ranks = np.searchsorted(np.sort(np.concatenate(values)), whole(sketches).quantiles(wanted))
+    bound = (2 + np.ceil(np.log2(len(values)) / 2) + 2) / (2 * KNOTS)
+    assert np.abs(ranks / sum(v.size for v in values) - wanted).max() <= bound
+
+
+def test_sums_hold_nothing_of_the_memory_they_were_made_in() -> None:
+    values, rows = np.random.default_rng(0).normal(size=50), np.arange(0, 50, 2)
+    room = np.empty((2, rows.size))
+    sums = Sums.of(values, room, rows)
+    Sums.of(np.zeros(rows.size), room)
+    assert sums.quantiles([0, 1]) == [values[rows].min(), values[rows].max()]
+    assert sums == replace(Sums.of(values[rows]), sketches=sums.sketches)
 
 
 def test_sums_are_those_of_the_values_and_infinite_ones_are_counted_apart() -> None:
