@@ -9,13 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tasks.learning.architecture import run_network
-from tasks.learning.blending import blend_weights, without_idle
+from tasks.learning.blending import blend_weights, stack_shares, steady_weights, without_idle
 from tasks.learning.corrupt import input_ends
 from tasks.learning.folds import FOLDS, IN_ORDER, divisions
 from tasks.learning.layout import Layout
 from tasks.learning.linear import Linear, fit_ridge
 from tasks.learning.networks.parts import Between, Blend, Forest
 from tasks.learning.shards import Arrays
+from tasks.learning.stacked_trees import grow_stacked
 from tasks.learning.trees import Trees, as_arrays, grow_boosted, grow_extra_trees
 
 Values = NDArray[np.float64]
@@ -58,17 +59,41 @@ def blended(
     parts = [work.ridge(), *work.trees()]
     members = np.split(raw, groups, axis=1)
     said = np.stack([*(_held_out(m, folds) for m in members), *(p.said for p in parts)])
-    weights = blend_weights(said[:, judged], targets[judged], rows.weight[judged].astype(float))
+    known = (said[:, judged], targets[judged], work.weight[judged])
+    steady = folds is not None and work.ordered
+    weights = steady_weights(*known, folds[judged]) if steady else blend_weights(*known)
     weights = without_idle(weights)
     entry = keras.Input((layout.width,), name="inputs")
     used = [(p, w) for p, w in zip(parts, weights[groups:], strict=True) if w.any()]
     blend = Blend(groups, [p.name for p, _ in used], name="blend")
     answer = blend([network(entry), *(p.layer(entry) for p, _ in used)])
     blend.set(np.stack([*weights[:groups], *(w for _, w in used)]))
+    if folds is not None and not work.ordered:
+        answer = _stacked(work, entry, answer, np.einsum("pt,pnt->nt", weights, said), judged)
     within = Between(name="within")
     answer = within(answer)
     within.set(*_limits(targets))
     return keras.Model(entry, answer, name="auto")
+
+
+def _stacked(work: "_Work", entry: Any, answer: Any, blend: Values, judged: Mask) -> Any:
+    """Return a blend's answer with that of trees which see it, where rows held out are the better
+    for it.
+
+    `blend` (n, targets) is what it said of these; of rows in order of time they tell too little.
+    """
+    said, trees = grow_stacked(
+        work.rows.inputs, blend, work.filled, work.weight, work.cuts, work.seed + FOLDS
+    )
+    shares = stack_shares(*(a[judged] for a in (blend, said, work.targets, work.weight)))
+    if shares is None:
+        return answer
+    mean = keras.layers.GlobalAveragePooling1D(name="blend_mean", dtype="float32")(answer)
+    seen = keras.layers.Concatenate(name="seen_by_stack", dtype="float32")([entry, mean])
+    stack = Blend(1, ["stacked_trees"], name="stack")
+    out = stack([answer, _forest(trees, "stacked_trees")(seen)])
+    stack.set(shares)
+    return out
 
 
 def _held_out(raw: Values, folds: NDArray[np.int64] | None) -> Values:
