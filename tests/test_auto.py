@@ -105,13 +105,22 @@ def test_trees_as_arrays_answer_as_they_were_grown(kind: str, targets: int) -> N
         known = model.predict(inputs).reshape(-1, targets)
         trees = as_arrays(model.estimators_, 1 / 7, np.zeros(targets))
     else:
-        grown = grow_boosted(inputs, goal, weight, 20, seed=0)
+        *_, grown = grow_boosted(inputs, goal, weight, 40, seed=0)
         known = grown.steps(inputs)[-1]
         trees = as_arrays(grown.trees, grown.rate, grown.base)
     forest = Forest(len(trees.roots), len(trees.feature), *trees.values.shape, trees.depth)
     forest.build((None, 4))
     forest.set(trees)
     np.testing.assert_allclose(np.asarray(forest(inputs)), known, rtol=1e-4, atol=1e-4)
+
+
+def test_boosted_trees_go_on_where_they_stood() -> None:
+    inputs, goal, weight = some_rows()
+    grown = [list(g.trees) for g in grow_boosted(inputs, goal, weight, 60, seed=0)]
+    assert [len(trees) for trees in grown] == [25, 50, 60]
+    *_, last = grow_boosted(inputs, goal, weight, 60, seed=0)
+    whole = last.steps(inputs)
+    np.testing.assert_allclose(whole[24] + last.steps(inputs, 25), whole[25:])
 
 
 def test_a_blend_follows_what_was_right_target_by_target() -> None:

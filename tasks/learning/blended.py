@@ -22,6 +22,8 @@ from tasks.learning.trees import Trees, as_arrays, grow_boosted, grow_extra_tree
 Values = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 EXTRA_TREES, BOOSTED_TREES, FEWEST_BOOSTED = 200, 300, 100
+PATIENCE = 50
+"""So many boosted trees that bring nothing are the last."""
 WORK = 1.2e7
 """Rows times inputs times trees, by fold, that boosting may take; fewer trees where it is more."""
 MARGIN = 1.0
@@ -169,20 +171,29 @@ class _Work:
         return Part("extra_trees", said, _forest(as_arrays(grown, share, base), "extra_trees"))
 
     def _boosted(self, count: int) -> Part:
-        models = [
+        """Return boosted trees, of each fold as many as are best over all rows held out; no more
+        are grown when the last PATIENCE were none the better."""
+        growing = [
             grow_boosted(*self._fitted(fitted), count, self.seed + i)
             for i, (fitted, _) in enumerate(self.cuts)
         ]
-        steps = np.zeros((count, *self.targets.shape))
-        for model, (_, held) in zip(models, self.cuts, strict=True):
-            steps[:, held] = model.steps(self.rows.inputs[held])
         judged = np.logical_or.reduce([held for _, held in self.cuts])
-        errors = np.nansum((steps[:, judged] - self.targets[judged]) ** 2, axis=(1, 2))
-        kept = int(errors.argmin()) + 1
+        steps, errors = [np.zeros(self.targets.shape)], np.zeros(0)
+        for models in zip(*growing, strict=True):
+            first = len(errors)
+            more = np.zeros((len(models[0].trees) - first, *self.targets.shape))
+            for model, (_, held) in zip(models, self.cuts, strict=True):
+                more[:, held] = steps[-1][held] + model.steps(self.rows.inputs[held], first)
+            gaps = (more[:, judged] - self.targets[judged]) ** 2
+            errors = np.concatenate([errors, np.nansum(gaps, axis=(1, 2))])
+            steps += list(more)
+            kept = int(errors.argmin()) + 1
+            if kept <= len(errors) - PATIENCE:
+                break
         grown = [tree for model in models for tree in model.trees[:kept]]
         base = np.mean([m.base for m in models], axis=0)
         trees = as_arrays(grown, models[0].rate / len(models), base)
-        return Part("boosted_trees", steps[kept - 1], _forest(trees, "boosted_trees"))
+        return Part("boosted_trees", steps[kept], _forest(trees, "boosted_trees"))
 
 
 def _linear(entry: Any, linear: Linear, low: Values, high: Values) -> Any:
