@@ -62,9 +62,10 @@ def blended(
     members = np.split(raw, groups, axis=1)
     said = np.stack([*(_held_out(m, folds) for m in members), *(p.said for p in parts)])
     known = (said[:, judged], targets[judged], work.weight[judged])
-    steady = folds is not None and work.ordered
-    weights = steady_weights(*known, folds[judged]) if steady else blend_weights(*known)
-    weights = without_idle(weights)
+    if folds is not None and work.ordered:
+        weights = without_idle(steady_weights(*known, folds[judged]))
+    else:
+        weights = without_idle(blend_weights(*known))
     entry = keras.Input((layout.width,), name="inputs")
     used = [(p, w) for p, w in zip(parts, weights[groups:], strict=True) if w.any()]
     blend = Blend(groups, [p.name for p, _ in used], name="blend")
