@@ -5,11 +5,12 @@ from typing import Any
 
 import keras
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from data_contracts.contract import Contract
 from tasks.backends import backend
-from tasks.learning.blending import blend_weights, without_idle
+from tasks.learning.blending import blend_weights, stack_shares, steady_weights, without_idle
 from tasks.learning.bundle import Bundle, load_bundle, save_bundle
 from tasks.learning.corrupt import input_ends, without_corrupt
 from tasks.learning.fitting import fit
@@ -17,6 +18,7 @@ from tasks.learning.folds import FOLDS, divisions, fold_of_rows, in_batches
 from tasks.learning.linear import fit_ridge
 from tasks.learning.networks.parts import Forest
 from tasks.learning.shards import Arrays
+from tasks.learning.stacked_trees import grow_stacked
 from tasks.learning.trees import as_arrays, grow_boosted, grow_extra_trees
 from tests.builders import small_contract, small_rows
 
@@ -103,13 +105,22 @@ def test_trees_as_arrays_answer_as_they_were_grown(kind: str, targets: int) -> N
         known = model.predict(inputs).reshape(-1, targets)
         trees = as_arrays(model.estimators_, 1 / 7, np.zeros(targets))
     else:
-        grown = grow_boosted(inputs, goal, weight, 20, seed=0)
+        *_, grown = grow_boosted(inputs, goal, weight, 40, seed=0)
         known = grown.steps(inputs)[-1]
         trees = as_arrays(grown.trees, grown.rate, grown.base)
     forest = Forest(len(trees.roots), len(trees.feature), *trees.values.shape, trees.depth)
     forest.build((None, 4))
     forest.set(trees)
     np.testing.assert_allclose(np.asarray(forest(inputs)), known, rtol=1e-4, atol=1e-4)
+
+
+def test_boosted_trees_go_on_where_they_stood() -> None:
+    inputs, goal, weight = some_rows()
+    grown = [list(g.trees) for g in grow_boosted(inputs, goal, weight, 60, seed=0)]
+    assert [len(trees) for trees in grown] == [25, 50, 60]
+    *_, last = grow_boosted(inputs, goal, weight, 60, seed=0)
+    whole = last.steps(inputs)
+    np.testing.assert_allclose(whole[24] + last.steps(inputs, 25), whole[25:])
 
 
 def test_a_blend_follows_what_was_right_target_by_target() -> None:
@@ -132,6 +143,78 @@ def test_few_rows_share_the_weights_of_all_targets() -> None:
         for n in (1, 100)
     )
     assert np.ptp(few, axis=1).max() < np.ptp(many, axis=1).max()
+
+
+def test_in_order_of_time_a_part_that_fails_in_one_stretch_gives_way_to_a_steadier_one() -> None:
+    goal, noise = RANDOM.normal(size=(500, 2)), RANDOM.normal(size=(2, 500, 2))
+    stretches = np.arange(500) // 100
+    wild = np.where(stretches == 3, 1.2, 0.1)[:, None]
+    parts = goal + noise * np.stack([wild, np.full_like(wild, 0.7)])
+    known = (parts, goal, np.ones(500))
+    plain, steady = blend_weights(*known), steady_weights(*known, stretches)
+    assert (plain[0] > plain[1]).all()
+    assert (steady[0] < steady[1]).all()
+    np.testing.assert_allclose(steady.sum(axis=0), 1, atol=1e-6)
+
+
+def test_stretches_without_a_target_have_no_say_of_it() -> None:
+    goal, noise = RANDOM.normal(size=(100, 1)), RANDOM.normal(size=(2, 100, 1))
+    parts = goal + noise * np.array([0.5, 1.0])[:, None, None]
+    stretches = np.arange(100) // 50
+    goal[50:] = np.nan
+    found = steady_weights(parts, goal, np.ones(100), stretches)
+    fewer = (parts[:, :50], goal[:50], np.ones(50), stretches[:50])
+    np.testing.assert_allclose(found, steady_weights(*fewer), atol=1e-6)
+
+
+def test_a_stack_finds_a_target_in_what_the_blend_says_of_another() -> None:
+    inputs = RANDOM.normal(size=(300, 6)).astype(np.float32)
+    first = inputs.sum(axis=1)
+    targets = np.stack([first, np.sin(4 * first)], axis=1).astype(np.float64)
+    blend = np.stack([first + 0.02 * RANDOM.normal(size=300), np.zeros(300)], axis=1)
+    folds, ones = fold_of_rows(300, "random", 0), np.ones(300)
+    cuts = list(divisions(folds))
+    said, _ = grow_stacked(inputs, blend, targets, ones, cuts, 0)
+    assert ((said - targets)[:, 1] ** 2).mean() < 0.2 * targets[:, 1].var()
+    shares = stack_shares(blend, said, targets, ones)
+    assert shares is not None
+    assert shares[1, 0] < 0.2 < 0.8 < shares[1, 1]
+    assert stack_shares(blend, blend, targets, ones) is None
+
+
+def test_a_stack_has_no_share_of_a_target_that_the_blend_knows_better() -> None:
+    targets = RANDOM.normal(size=(50, 2))
+    blend, stack = targets + np.array([1e-6, 1.0]), targets + 0.1
+    shares = stack_shares(blend, stack, targets, np.ones(50))
+    assert shares is not None
+    assert shares[:, 0].tolist() == [1, 0]
+    assert shares[1, 1] > 0.9
+
+
+def test_trees_that_see_the_blend_are_part_of_the_network_and_their_share_is_told() -> None:
+    inputs = RANDOM.normal(size=(400, 5))
+    first = inputs.sum(axis=1)
+    columns = {f"x{i}": column for i, column in enumerate(inputs.T)}
+    targets = {"first": first, "steps": np.sign(np.sin(4 * first))}
+    rows = pa.table({"id": np.arange(400), **columns, **targets})
+    content = {
+        "format": 1,
+        "dataset": "steps",
+        "source": {"kind": "parquet", "path": "rows.parquet"},
+        "key": ["id"],
+        "features": {name: {} for name in columns},
+        "targets": {name: {"unit": "1"} for name in targets},
+        "split": {"kind": "random"},
+        "recipe": {"architecture": "auto", "hidden": [8], "epochs": 2},
+    }
+    contract = Contract.model_validate(content)
+    bundle, _ = fit(contract, rows.slice(0, 240), rows.slice(240, 60), compiler=backend())
+    shares = bundle.members[0].settings["shares"]
+    assert shares["stacked_trees"][1] > 0.5
+    for i in range(2):
+        assert sum(own[i] for own in shares.values()) == pytest.approx(1, abs=1e-3)
+    found = bundle.predict(rows.slice(300)).mean
+    assert ((found[:, 1] - targets["steps"][300:]) ** 2).mean() < 0.6
 
 
 @pytest.fixture(scope="module")
@@ -169,7 +252,7 @@ def test_an_answer_stays_near_what_train_rows_held(fitted: tuple[Bundle, Any]) -
 def test_shares_of_the_answer_sum_to_one_and_are_told(fitted: tuple[Bundle, Any]) -> None:
     shares = fitted[0].members[0].settings["shares"]
     assert "networks" in shares
-    assert set(shares) <= {"networks", "ridge", "extra_trees", "boosted_trees"}
+    assert set(shares) <= {"networks", "ridge", "extra_trees", "boosted_trees", "stacked_trees"}
     for i in range(2):
         assert sum(own[i] for own in shares.values()) == pytest.approx(1, abs=1e-3)
 

@@ -9,18 +9,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tasks.learning.architecture import run_network
-from tasks.learning.blending import blend_weights, without_idle
+from tasks.learning.blending import blend_weights, stack_shares, steady_weights, without_idle
 from tasks.learning.corrupt import input_ends
 from tasks.learning.folds import FOLDS, IN_ORDER, divisions
 from tasks.learning.layout import Layout
 from tasks.learning.linear import Linear, fit_ridge
 from tasks.learning.networks.parts import Between, Blend, Forest
 from tasks.learning.shards import Arrays
+from tasks.learning.stacked_trees import grow_stacked
 from tasks.learning.trees import Trees, as_arrays, grow_boosted, grow_extra_trees
 
 Values = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 EXTRA_TREES, BOOSTED_TREES, FEWEST_BOOSTED = 200, 300, 100
+PATIENCE = 50
+"""So many boosted trees that bring nothing are the last."""
 WORK = 1.2e7
 """Rows times inputs times trees, by fold, that boosting may take; fewer trees where it is more."""
 MARGIN = 1.0
@@ -58,17 +61,42 @@ def blended(
     parts = [work.ridge(), *work.trees()]
     members = np.split(raw, groups, axis=1)
     said = np.stack([*(_held_out(m, folds) for m in members), *(p.said for p in parts)])
-    weights = blend_weights(said[:, judged], targets[judged], rows.weight[judged].astype(float))
-    weights = without_idle(weights)
+    known = (said[:, judged], targets[judged], work.weight[judged])
+    if folds is not None and work.ordered:
+        weights = without_idle(steady_weights(*known, folds[judged]))
+    else:
+        weights = without_idle(blend_weights(*known))
     entry = keras.Input((layout.width,), name="inputs")
     used = [(p, w) for p, w in zip(parts, weights[groups:], strict=True) if w.any()]
     blend = Blend(groups, [p.name for p, _ in used], name="blend")
     answer = blend([network(entry), *(p.layer(entry) for p, _ in used)])
     blend.set(np.stack([*weights[:groups], *(w for _, w in used)]))
+    if folds is not None and not work.ordered:
+        answer = _stacked(work, entry, answer, np.einsum("pt,pnt->nt", weights, said), judged)
     within = Between(name="within")
     answer = within(answer)
     within.set(*_limits(targets))
     return keras.Model(entry, answer, name="auto")
+
+
+def _stacked(work: "_Work", entry: Any, answer: Any, blend: Values, judged: Mask) -> Any:
+    """Return a blend's answer with that of trees which see it, where rows held out are the better
+    for it.
+
+    `blend` (n, targets) is what it said of these; of rows in order of time they tell too little.
+    """
+    said, trees = grow_stacked(
+        work.rows.inputs, blend, work.filled, work.weight, work.cuts, work.seed + FOLDS
+    )
+    shares = stack_shares(*(a[judged] for a in (blend, said, work.targets, work.weight)))
+    if shares is None:
+        return answer
+    mean = keras.layers.GlobalAveragePooling1D(name="blend_mean", dtype="float32")(answer)
+    seen = keras.layers.Concatenate(name="seen_by_stack", dtype="float32")([entry, mean])
+    stack = Blend(1, ["stacked_trees"], name="stack")
+    out = stack([answer, _forest(trees, "stacked_trees")(seen)])
+    stack.set(shares)
+    return out
 
 
 def _held_out(raw: Values, folds: NDArray[np.int64] | None) -> Values:
@@ -144,20 +172,29 @@ class _Work:
         return Part("extra_trees", said, _forest(as_arrays(grown, share, base), "extra_trees"))
 
     def _boosted(self, count: int) -> Part:
-        models = [
+        """Return boosted trees, of each fold as many as are best over all rows held out; no more
+        are grown when the last PATIENCE were none the better."""
+        growing = [
             grow_boosted(*self._fitted(fitted), count, self.seed + i)
             for i, (fitted, _) in enumerate(self.cuts)
         ]
-        steps = np.zeros((count, *self.targets.shape))
-        for model, (_, held) in zip(models, self.cuts, strict=True):
-            steps[:, held] = model.steps(self.rows.inputs[held])
         judged = np.logical_or.reduce([held for _, held in self.cuts])
-        errors = np.nansum((steps[:, judged] - self.targets[judged]) ** 2, axis=(1, 2))
-        kept = int(errors.argmin()) + 1
+        steps, errors = [np.zeros(self.targets.shape)], np.zeros(0)
+        for models in zip(*growing, strict=True):
+            first = len(errors)
+            more = np.zeros((len(models[0].trees) - first, *self.targets.shape))
+            for model, (_, held) in zip(models, self.cuts, strict=True):
+                more[:, held] = steps[-1][held] + model.steps(self.rows.inputs[held], first)
+            gaps = (more[:, judged] - self.targets[judged]) ** 2
+            errors = np.concatenate([errors, np.nansum(gaps, axis=(1, 2))])
+            steps += list(more)
+            kept = int(errors.argmin()) + 1
+            if kept <= len(errors) - PATIENCE:
+                break
         grown = [tree for model in models for tree in model.trees[:kept]]
         base = np.mean([m.base for m in models], axis=0)
         trees = as_arrays(grown, models[0].rate / len(models), base)
-        return Part("boosted_trees", steps[kept - 1], _forest(trees, "boosted_trees"))
+        return Part("boosted_trees", steps[kept], _forest(trees, "boosted_trees"))
 
 
 def _linear(entry: Any, linear: Linear, low: Values, high: Values) -> Any:

@@ -8,6 +8,10 @@ TOGETHER = 200.0
 """How many rows a target's own weights must have to count as much as those of all together."""
 LEAST = 0.02
 """A part that counts less than this for every target is left out."""
+WORST, ROUNDS = 3, 20
+"""A stretch of rows counts by this power of its error, found in so many rounds."""
+GAIN = 1e-3
+"""By what share a stack must lower the error of rows held out, for it to be kept."""
 
 
 def blend_weights(parts: Values, targets: Values, weight: Values) -> Values:
@@ -31,6 +35,56 @@ def blend_weights(parts: Values, targets: Values, weight: Values) -> Values:
         whole = gram.mean(axis=0) * pull
         own[:, i] = _solved(gram[i] + whole, slope[i] + whole @ common)
     return own
+
+
+def steady_weights(
+    parts: Values, targets: Values, weight: Values, stretches: NDArray[np.int64]
+) -> Values:
+    """Return weights (parts, targets) of which those stretches decide most that are answered worst.
+
+    For rows in order of time, `stretches` (n,) of which were held out one by one: later rows are
+    unlike those before, as the worst stretch is unlike the others.
+    """
+    names = np.unique(stretches)
+    factor = np.ones(len(names))
+    place = np.searchsorted(names, stretches)
+    for _ in range(ROUNDS):
+        found = without_idle(blend_weights(parts, targets, weight * factor[place]))
+        answer = np.einsum("pt,pnt->nt", found, parts)[None]
+        errors = np.array(
+            [
+                _squared_errors(answer[:, own], targets[own], weight[own]).sum()
+                for own in (place == i for i in range(len(names)))
+            ]
+        )
+        factor = (factor + (errors / max(errors.mean(), 1e-12)) ** WORST) / 2
+    return found
+
+
+def stack_shares(blend: Values, stack: Values, targets: Values, weight: Values) -> Values | None:
+    """Return the shares (2, targets) of a blend's answers (n, targets) and of a stack's.
+
+    A stack has none of a target whose error it does not lower. None where it does not lower the
+    error over targets by GAIN.
+    """
+    parts = np.stack([blend, stack])
+    shares = without_idle(blend_weights(parts, targets, weight))
+    both = np.einsum("pt,pnt->nt", shares, parts)
+    before, after = _squared_errors(np.stack([blend, both]), targets, weight)
+    better = after < before
+    if not better.any():
+        return None
+    ratio = np.sqrt(np.divide(after, before, out=np.ones_like(after), where=better))
+    if ratio.mean() > 1 - GAIN:
+        return None
+    return np.where(better, shares, np.array([[1.0], [0.0]]))
+
+
+def _squared_errors(parts: Values, targets: Values, weight: Values) -> Values:
+    """Return the mean squared error (parts, targets) of what parts (parts, n, targets) said."""
+    known = np.where(np.isfinite(targets), weight[:, None], 0.0)
+    gaps = np.where(np.isfinite(targets), parts - targets, 0.0)
+    return np.asarray((gaps**2 * known).sum(axis=1) / np.maximum(known.sum(axis=0), 1e-12))
 
 
 def without_idle(weights: Values) -> Values:

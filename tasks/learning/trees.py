@@ -3,7 +3,7 @@
 scikit-learn grows them; nothing of it is kept.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 Values = NDArray[np.float64]
 DEPTH, COLUMNS, ROWS = 6, 0.5, 0.8
 """Of boosting: the depth of a tree, and the shares that a split and a tree see."""
+STEP = 25
+"""After how many boosted trees is looked whether more are needed."""
 
 
 @dataclass(frozen=True)
@@ -53,29 +55,34 @@ class Boosted:
     rate: float
     """The share of each tree that is added."""
 
-    def steps(self, inputs: Any) -> Values:
-        """Return the answers (steps, n, targets) after every tree."""
-        parts = [self.rate * _square(tree.predict(inputs)) for tree in self.trees]
-        return self.base + np.cumsum(parts, axis=0)
+    def steps(self, inputs: Any, first: int = 0) -> Values:
+        """Return the answers (steps, n, targets) after every tree from `first` on, without what
+        those before it add."""
+        parts = [self.rate * _square(tree.predict(inputs)) for tree in self.trees[first:]]
+        return (0.0 if first else self.base) + np.cumsum(parts, axis=0)
 
 
-def grow_boosted(inputs: Any, targets: Values, weight: Values, trees: int, seed: int) -> Boosted:
-    """Return `trees` boosted trees of all targets together."""
+def grow_boosted(
+    inputs: Any, targets: Values, weight: Values, trees: int, seed: int
+) -> Iterator[Boosted]:
+    """Yield boosted trees of all targets together, the same ones ever further grown: after every
+    STEP trees, and after `trees`."""
     from sklearn.tree import DecisionTreeRegressor
 
     random = np.random.default_rng(seed)
     base = np.average(targets, axis=0, weights=weight)
-    left, grown = targets - base, []
     rate = min(0.1, max(0.05, 15 / trees))
-    for _ in range(trees):
+    left, grown = targets - base, Boosted(base, [], rate)
+    for i in range(trees):
         some = random.permutation(len(targets))[: max(2, int(ROWS * len(targets)))]
         tree = DecisionTreeRegressor(
             max_depth=DEPTH, max_features=COLUMNS, random_state=int(random.integers(1 << 31))
         )
         tree.fit(inputs[some], _flat(left[some]), sample_weight=weight[some])
         left = left - rate * _square(tree.predict(inputs))
-        grown.append(tree)
-    return Boosted(base, grown, rate)
+        grown.trees.append(tree)
+        if (i + 1) % STEP == 0 or i + 1 == trees:
+            yield grown
 
 
 def as_arrays(trees: Sequence[Any], share: float, base: Values) -> Trees:

@@ -120,8 +120,14 @@ class Auto(PointArchitecture):
 
     def told(self, network: keras.Model) -> dict[str, Any]:
         """Return the share of the answer that each part has, by target."""
-        found = [layer for layer in network.layers if isinstance(layer, Blend)]
-        return {"shares": found[0].told()} if found else {}
+        found = [layer.told() for layer in network.layers if isinstance(layer, Blend)]
+        if not found:
+            return {}
+        first, *second = found
+        for stack in second:
+            whole = np.array(stack.pop("networks"))
+            first = {name: (whole * own).round(4).tolist() for name, own in first.items()} | stack
+        return {"shares": first}
 
     def settings(self, recipe: Any, layout: Layout) -> dict[str, Any]:
         """Return the recipe as plain data, with what was chosen."""
