@@ -29,9 +29,10 @@ def as_stored(
 
 def is_float(schema: pa.Schema, column: str, most_bits: int = 64) -> bool:
     """Say whether a column is there, and of floats of that many bits at most."""
-    if column not in schema.names:
+    place = schema.get_field_index(column)
+    if place < 0:
         return False
-    found = schema.field(column).type
+    found = schema.field(place).type
     return bool(pa.types.is_floating(found) and found.bit_width <= most_bits)
 
 

@@ -36,10 +36,13 @@ def schema_faults(contract: Contract, schema: pa.Schema) -> dict[str, str]:
 
     A fault says what was expected, what came, and the nearest names where a name is not there.
     """
+    alike: dict[str, list[str]] = {}
+    for name in schema.names:
+        alike.setdefault(name.lower(), []).append(name)
     return {
         column: fault
         for column, kinds in needs(contract).items()
-        if (fault := _fault(column, kinds, schema))
+        if (fault := _fault(column, kinds, schema, alike.get(column.lower(), [])))
     }
 
 
@@ -76,12 +79,13 @@ def _uses(contract: Contract) -> Iterator[tuple[str, Kind]]:
             yield check.column, "number"
 
 
-def _fault(column: str, kinds: list[Kind], schema: pa.Schema) -> str:
-    if column not in schema.names:
+def _fault(column: str, kinds: list[Kind], schema: pa.Schema, alike: list[str]) -> str:
+    """Return what is wrong with a column; `alike` are the names that differ by case at most."""
+    if column not in alike:
         near = did_you_mean(column, [n for n in schema.names if n != "_row"])
         mend = f"{near} rename it in source.query or in the contract".strip()
         return f"{column}: expected {WORDS[kinds[0]]}, came no such column; {mend}"
-    twins = [n for n in schema.names if n.lower() == column.lower() and n != column]
+    twins = [name for name in alike if name != column]
     if twins:
         return (
             f"{column}: expected a name of its own, came {twins[0]!r} too, which differs by case "
