@@ -8,6 +8,11 @@ deviations and medians of the train rows, shards of four splits), and Polars, wh
 deviations of all rows in one streaming query and sinks the scaled float32 columns to one Parquet
 file, compressed alike, in another. The goal: 0.7 of Polars' throughput; memory that does not grow
 with the rows.
+
+Measured on 2 quiet cores, 10M rows: 0.65 (0.64 to 0.66) by the clock and 0.67 by processor time,
+600,000 rows a second; 0.47 GB, 0.44 for a tenth of the rows. Both decode the rows twice, which is
+two fifths of ours and three fifths of Polars'; the hash of each key, the sort for the medians and
+the division into four splits are what Polars does not do, a fifth of ours.
 """
 
 import shutil
