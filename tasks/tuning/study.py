@@ -91,7 +91,7 @@ class Study:
         `ahead`, others of its shape that are to be done whatever comes of it; none where there is
         nothing more to try."""
         batch: list[Trial] = []
-        for skipped, number in enumerate(self._free(min(most, 1) * ahead)):
+        for skipped, number in enumerate(self._free(ahead if most else 0)):
             if batch and not (self._foreseen(batch[0].number) and self._foreseen(number)):
                 break
             trial = self._trial(number, skipped)
