@@ -25,13 +25,18 @@ def connect(files: Iterable[Path | str], fs: Any = None) -> "duckdb.DuckDBPyConn
     database = duckdb.connect(config={**SETTINGS})
     if fs is not None:
         database.register_filesystem(fs)
-    database.execute("SET TimeZone = 'UTC'")
-    # In a process without a script of its own, DuckDB draws bars into what is said.
-    database.execute("SET enable_progress_bar = false")
+    settle(database)
     paths = ", ".join(literal(str(file)) for file in files)
     database.execute(f"SET allowed_paths = [{paths}]")
     database.execute("SET enable_external_access = false")
     return database
+
+
+def settle(database: "duckdb.DuckDBPyConnection") -> None:
+    """Let an open database tell times in UTC, and draw nothing."""
+    database.execute("SET TimeZone = 'UTC'")
+    # In a process without a script of its own, DuckDB draws bars into what is said.
+    database.execute("SET enable_progress_bar = false")
 
 
 def literal(text: str) -> str:

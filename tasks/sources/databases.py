@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from data_contracts.source import SqlSource
 from tasks.addresses import clean
-from tasks.database import SETTINGS, connect, first_line, literal
+from tasks.database import SETTINGS, connect, first_line, literal, settle
 from tasks.errors import DataError
 from tasks.sources.cut import Ask, Bound, Cut
 from tasks.sources.files import Files, find_files
@@ -137,11 +137,14 @@ def _answer(
         import duckdb
 
         with duckdb.connect(path, read_only=True, config={**SETTINGS}) as database:
-            database.execute("SET TimeZone = 'UTC'")
-            database.execute("SET enable_progress_bar = false")
+            settle(database)
             database.execute("SET enable_external_access = false")
-            schema = lambda query: database.sql(query).to_arrow_table().schema  # noqa: E731
-            query, values = _asked(source, cut, schema, lambda q: database.sql(q).fetchall()[0][0])
+            query, values = _asked(
+                source,
+                cut,
+                lambda q: database.sql(q).to_arrow_table().schema,
+                lambda q: database.sql(q).fetchall()[0][0],
+            )
             yield database.sql(query, params=values).to_arrow_reader(BATCH_ROWS)
         return
     with closing(_connected(source, path)) as connection, connection.cursor() as cursor:
