@@ -180,7 +180,9 @@ class Storage:
             "files": files,
             "record": work.record,
             "seconds": round(work.seconds, 3),
-            "written": datetime.now(UTC).isoformat(timespec="seconds"),
+            "written": datetime.now(UTC).isoformat(
+                timespec="microseconds"
+            ),  # the last is looked for
         }
         sealed = json.dumps(content | {"seal": digest(content)}, indent=1).encode()
         if self.local:

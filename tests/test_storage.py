@@ -24,9 +24,9 @@ from tests.walk import surroundings
 PLACE = "things/small/key"
 
 
-def put(storage: Storage, text: str = "content") -> None:
-    """Write one file and a record at PLACE."""
-    with storage.write(PLACE) as work:
+def put(storage: Storage, text: str = "content", place: str = PLACE) -> None:
+    """Write one file and a record at a place."""
+    with storage.write(place) as work:
         (work.folder / "deep").mkdir()
         (work.folder / "deep" / "file.txt").write_text(text, "utf-8")
         work.record = {"text": text}
@@ -299,6 +299,16 @@ def test_a_manifest_says_when_it_was_written(tmp_path: Path) -> None:
     put(Storage(str(tmp_path)))
     content = json.loads((tmp_path / PLACE / MANIFEST).read_text("utf-8"))
     assert content["written"].startswith(time.strftime("%Y-", time.gmtime()))
+
+
+def test_of_two_manifests_of_one_second_it_is_known_which_is_the_later(tmp_path: Path) -> None:
+    storage = Storage(str(tmp_path))
+    places = [f"shards/{n}" for n in range(20)]
+    for place in places:
+        put(storage, place=place)
+    written = {p: (storage.manifest(p) or {})["written"] for p in places}
+    assert sorted(places, key=written.__getitem__) == places
+    assert len(set(written.values())) == 20
 
 
 def test_an_address_that_nothing_can_open_is_told_in_a_sentence() -> None:

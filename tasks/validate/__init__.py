@@ -82,7 +82,7 @@ def validations(dataset: str) -> list[tuple[str, Checked]]:
         checked, manifest = STAGE.read(place), storage.manifest(place)
         if checked and manifest:
             found.append((str(manifest["written"]), checked))
-    return sorted(found, key=lambda one: (one[0], one[1].snapshot.rows), reverse=True)
+    return sorted(found, key=lambda one: one[0], reverse=True)
 
 
 def summary_markdown(contract: Contract, checked: Checked, docs: str) -> str:
