@@ -150,7 +150,7 @@ def free_port() -> int:
 def _temporary() -> Iterator[str]:
     port = free_port()
     log = prefect_home() / "server.log"
-    command = ["uvicorn", "--factory", "prefect.server.api.server:create_app"]
+    command = ["flows.beside", "uvicorn", "--factory", "prefect.server.api.server:create_app"]
     options = ["--host", HOST, "--port", str(port), "--log-level", "error"]
     environment = os.environ | {"PREFECT_UI_ENABLED": "0"}
     news = {"stage": "starting a temporary Prefect server", "state": "started"}

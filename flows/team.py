@@ -33,7 +33,8 @@ def prefect_service(port: int) -> Service:
         "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": LEASES,
         "PREFECT_SERVER_SERVICES_LATE_RUNS_AFTER_SECONDS": str(LATE),
     }
-    command = ["prefect", "server", "start", "--host", HOST, "--port", str(port)]
+    command = ["flows.beside", "prefect", "server", "start"]
+    command += ["--host", HOST, "--port", str(port)]
     log = prefect_home() / "server.log"
     health = f"{address}/api/health"
     return Service("the Prefect server", command, os.environ | environment, log, health)

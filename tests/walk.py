@@ -67,7 +67,8 @@ def prefect_server(folder: Path) -> Iterator[str]:
     from flows.server import HOST, free_port, wait_for
 
     port = str(free_port())
-    command = ["uvicorn", "--factory", "prefect.server.api.server:create_app", "--host", HOST]
+    app = "prefect.server.api.server:create_app"
+    command = ["flows.beside", "uvicorn", "--factory", app, "--host", HOST]
     settings = {"PREFECT_HOME": str(folder), "PREFECT_UI_ENABLED": "0"}
     settings["PREFECT_SERVER_ANALYTICS_ENABLED"] = "false"
     log = folder / "server.log"

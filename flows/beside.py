@@ -1,0 +1,35 @@
+"""`python -m flows.beside MODULE …`: run a server whose garbage is collected beside its event loop.
+
+Where Python collects garbage by itself, it does so in whichever thread allocates: in a server's
+event loop, mostly. A statement of SQLite's that is garbage then waits for its connection's mutex;
+where that connection waits for the write lock, and a transaction that the loop serves holds the
+lock, all wait for one another until the busy timeout, which is 60 s on Prefect's server. A thread
+of its own that collects may wait: the loop goes on, the lock is given back, and so is the mutex.
+"""
+
+import gc
+import runpy
+import sys
+import threading
+import time
+
+EVERY = 2.0
+"""Seconds between two collections: what is garbage is little until then."""
+
+
+def collect_beside() -> None:
+    """Collect garbage in a thread of its own from now on, and in no other."""
+    gc.disable()
+    threading.Thread(target=_collect, name="garbage", daemon=True).start()
+
+
+def _collect() -> None:
+    while True:
+        time.sleep(EVERY)
+        gc.collect()
+
+
+if __name__ == "__main__":
+    collect_beside()
+    del sys.argv[0]
+    runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
