@@ -63,10 +63,7 @@ def write_shards(
     """
     before = folder / FILE
     with connect([rows, quarantine]) as database:
-        database.execute(
-            f"CREATE VIEW kept AS SELECT * FROM read_parquet({literal(str(rows))}) "
-            f"WHERE _row NOT IN (SELECT _row FROM read_parquet({literal(str(quarantine))}))"
-        )
+        database.execute(f"CREATE VIEW kept AS {_kept(rows, quarantine)}")
         _check_leaks(contract, database)
         divisions = _divide(contract, database, rows, folder / "splits.parquet")
         spans = [(s.start, s.stop) for s in Rows(rows, divisions[0][0]).stretches]
@@ -79,6 +76,14 @@ def write_shards(
     refit = next((fold for fold in made if fold.index == REFIT), None)
     targets = tuple(contract.target_columns)
     return Shards(checked=checked, folds=folds, refit=refit, targets=targets)
+
+
+def _kept(rows: Path, quarantine: Path) -> str:
+    """Return the query of the rows that are not in quarantine."""
+    every = f"SELECT * FROM read_parquet({literal(str(rows))})"
+    if not pq.read_metadata(quarantine).num_rows:  # spares a join of all rows
+        return every
+    return f"{every} WHERE _row NOT IN (SELECT _row FROM read_parquet({literal(str(quarantine))}))"
 
 
 def _check_leaks(contract: Contract, database: Any) -> None:

@@ -4,6 +4,7 @@ A stretch is some row groups of the snapshot that follow each other: what one pr
 once. Neither what is summed nor what is written depends on who takes which, or when.
 """
 
+import math
 import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -18,14 +19,21 @@ from numpy.typing import NDArray
 from data_contracts.contract import Contract
 from data_contracts.split import SPLITS
 from tasks.division import Codes
+from tasks.learning.column_sums import Draw
 from tasks.learning.preprocessing import Preprocessing
 from tasks.learning.shards import shard_schema, shard_writer, some_columns, to_shard
+from tasks.learning.sketch import KNOTS
 from tasks.learning.train_sums import TrainSums, merged
 
 PART_ROWS = 65_536
 """How many rows a row group of a shard has."""
 STRETCH_ROWS = 4 * PART_ROWS
 """How many rows a stretch has at least, but for the last one."""
+DRAWN = 2**21
+"""How many train rows are sorted for quantiles that come from a sketch: of more, a share of each
+block, drawn by chance. A share of all values that lies below a quantile of n drawn is off by more
+than sqrt(log(2 / p) / (2 n)) with probability p at most (Massart 1990, "The tight constant in the
+Dvoretzky-Kiefer-Wolfowitz inequality"): by 0.19 %, once in a million columns."""
 
 Float32 = NDArray[np.float32]
 
@@ -121,7 +129,15 @@ class Pass:
 def sum_stretch(job: Pass, index: int) -> TrainSums:
     """Return the sums over the train rows of a stretch."""
     blocks = job.rows.blocks(job.rows.stretches[index], [0])
-    return merged(TrainSums.of(job.contract, b.read_whole, b.rows) for b in blocks)
+    share = DRAWN / np.count_nonzero(job.rows.codes == 0)
+    return merged(TrainSums.of(job.contract, b.read_whole, b.rows, _draw(b, share)) for b in blocks)
+
+
+def _draw(block: "Block", share: float) -> Draw:
+    """Return which rows of a block are sorted: a share of them, and enough to fill a sketch."""
+    if share >= 1:
+        return Draw(block.group)
+    return Draw(block.group, max(math.ceil(share * block.rows.size), KNOTS))
 
 
 def train_rows(contract: Contract, rows: Rows) -> pa.Table:

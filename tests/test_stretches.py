@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from functools import reduce
 from pathlib import Path
 from typing import Any
 
@@ -11,14 +12,17 @@ import pytest
 from data_contracts.contract import Contract
 from data_contracts.split import SPLITS
 from tasks import preprocess, spread, stretches
-from tasks.learning.column_sums import Sums, Values
+from tasks.learning.column_sums import Draw, Sums, Values
 from tasks.learning.errors import Unsuitable
 from tasks.learning.preprocessing import Preprocessing
 from tasks.learning.shards import read_shard
 from tasks.learning.sketch import FEW, KNOTS, carried, whole
+from tasks.stretches import DRAWN, Block, _draw
 from tests.builders import replaced, small_contract, small_rows, small_shards
 
 ROWS = 3000
+ALL = Draw(0)
+"""All values of a block are sorted."""
 
 
 @pytest.fixture
@@ -27,6 +31,8 @@ def many_stretches(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(preprocess, "EXACT_CELLS", 0)
     monkeypatch.setattr(stretches, "PART_ROWS", 64)
     monkeypatch.setattr(stretches, "STRETCH_ROWS", 256)
+    monkeypatch.setattr(stretches, "DRAWN", 1500)
+    monkeypatch.setattr(stretches, "KNOTS", 16)
     monkeypatch.setattr("tests.builders.GROUP_ROWS", 128)
 
 
@@ -73,6 +79,7 @@ def test_the_same_bits_come_out_however_many_threads_work(
 def test_stretches_fit_what_all_rows_at_once_fit(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(stretches, "DRAWN", ROWS)
     rows = small_rows(ROWS)
     fitted = []
     for name, cells in (("sums", 0), ("exact", 2**25)):
@@ -129,7 +136,7 @@ def test_a_sketch_is_as_near_as_it_says(draw: str, blocks: int) -> None:
     values = make[draw]()
     sketches = ()
     for block in np.split(values, blocks):
-        sketches = carried(sketches, Sums.of(block).sketches)
+        sketches = carried(sketches, Sums.of(block, ALL).sketches)
     levels = np.linspace(0.01, 0.99, 99)
     found = whole(sketches).quantiles(levels)
     bound = (2 + np.ceil(np.log2(blocks) / 2) + 2) / (2 * KNOTS)
@@ -148,7 +155,7 @@ def test_sketches_of_stretches_of_any_number_of_blocks_are_as_near(blocks: int) 
         own = ()
         for _ in range(blocks):
             values.append(rng.normal(rng.normal(), 1, rng.integers(1, 6000)))
-            own = carried(own, Sums.of(values[-1]).sketches)
+            own = carried(own, Sums.of(values[-1], ALL).sketches)
         sketches = carried(sketches, own)
     levels = [level for level, _ in sketches]
     assert levels == sorted(levels, reverse=True)
@@ -160,26 +167,55 @@ def test_sketches_of_stretches_of_any_number_of_blocks_are_as_near(blocks: int) 
 
 
 def test_sums_hold_nothing_of_the_memory_they_were_made_in() -> None:
-    values, rows = np.random.default_rng(0).normal(size=50), np.arange(0, 50, 2)
-    room = np.empty((2, rows.size))
-    sums = Sums.of(values, room, rows)
-    Sums.of(np.zeros(rows.size), room)
-    assert sums.quantiles([0, 1]) == [values[rows].min(), values[rows].max()]
-    assert sums == replace(Sums.of(values[rows]), sketches=sums.sketches)
+    values, room = np.random.default_rng(0).normal(size=50), np.empty(50)
+    for draw in (ALL, Draw(0, 20)):
+        sums, before = Sums.of(values, draw, room), values.copy()
+        Sums.of(np.zeros(50), draw, room)
+        assert sums.ends == (values.min(), values.max())
+        assert sums == replace(Sums.of(values, draw), sketches=sums.sketches)
+        assert sums.quantiles([0.5]) == Sums.of(values, draw).quantiles([0.5])
+        np.testing.assert_array_equal(values, before)
+
+
+@pytest.mark.parametrize("known", [1.0, 0.5, 0.01])
+def test_quantiles_of_drawn_values_are_as_near_as_they_say(known: float) -> None:
+    rng, sums = np.random.default_rng(0), []
+    values = np.where(rng.random(400_000) < known, rng.lognormal(0, 2, 400_000), np.nan)
+    for block, own in enumerate(np.split(values, 20)):
+        sums.append(Sums.of(own, Draw(block, 5000)))
+    found = reduce(Sums.merged, sums)
+    finite = np.sort(values[np.isfinite(values)])
+    drawn = min(finite.size, 20 * 5000)
+    levels = np.linspace(0.01, 0.99, 99)
+    ranks = np.searchsorted(finite, found.quantiles(levels.tolist())) / finite.size
+    bound = np.sqrt(np.log(2e6) / (2 * drawn)) + (2 + 3 + 2) / (2 * KNOTS)
+    assert np.abs(ranks - levels).max() <= bound
+    assert found.known == finite.size
+    assert found.mean == pytest.approx(finite.mean(), rel=1e-12)
+
+
+def test_of_many_rows_the_number_sorted_is_the_same_for_twice_as_many() -> None:
+    def sorted_rows(rows: int) -> float:
+        own = np.zeros(65_536, np.int64)
+        block = Block(None, 0, 0, own, own)  # type: ignore[arg-type]
+        return rows / own.size * (_draw(block, DRAWN / rows).count or own.size)
+
+    assert sorted_rows(2**20) == 2**20
+    assert sorted_rows(2**23) == sorted_rows(2**24) == DRAWN
 
 
 def test_sums_are_those_of_the_values_and_infinite_ones_are_counted_apart() -> None:
     values = np.random.default_rng(0).normal(1e6, 1e-3, 4000)
     values[::7], values[::501] = np.nan, np.inf
-    exact, sums = Values(values), Sums.of(values[:1000])
+    exact, sums = Values(values), Sums.of(values[:1000], ALL)
     for start in (1000, 2000, 3000):
-        sums = sums.merged(Sums.of(values[start : start + 1000]))
+        sums = sums.merged(Sums.of(values[start : start + 1000], ALL))
     assert (sums.rows, sums.known, sums.infinite) == (exact.rows, exact.known, exact.infinite)
     assert sums.infinite == 8
     assert sums.ends == exact.ends
     assert sums.mean == pytest.approx(exact.mean, rel=1e-15)
     assert sums.deviation == pytest.approx(exact.deviation, rel=1e-9)
-    assert Sums.of(np.full(9, np.nan)).merged(sums).mean == sums.mean
+    assert Sums.of(np.full(9, np.nan), ALL).merged(sums).mean == sums.mean
 
 
 def test_infinite_values_count_as_missing_and_are_reported(tmp_path: Path) -> None:

@@ -4,8 +4,9 @@ Sums are of one block of rows each, in float64, and are merged in the order of t
 comes out is the same to the bit, however many threads or machines have added up.
 """
 
+import math
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Protocol
 
 import numpy as np
@@ -106,6 +107,42 @@ class Values:
 
 
 @dataclass(frozen=True)
+class Draw:
+    """Which values of a block are sorted for the sketch: `count` of them by chance, or all.
+
+    The number of the `block` decides which, so that they are the same each time.
+    """
+
+    block: int
+    count: int | None = None
+
+    def of(self, known: Float, room: Float) -> Float:
+        """Return those of the known values (n,), written into `room` (n,)."""
+        if self.count is None or known.size <= self.count:
+            room[: known.size] = known
+            return room[: known.size]
+        places = _places(self.block, known.size, self.count)
+        return np.take(known, places, out=room[: self.count], mode="clip")
+
+
+@lru_cache(maxsize=8)
+def _places(block: int, size: int, count: int) -> NDArray[np.int64]:
+    """Return `count` of `size` places, ascending: the same for all columns that lack nothing."""
+    places = np.random.default_rng(block).choice(size, count, replace=False, shuffle=False)
+    return np.sort(places)
+
+
+def _known(values: Float) -> tuple[Float, float, int]:
+    """Return the finite values, their sum, and how many are infinite."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        total = float(values.sum())
+    if math.isfinite(total):
+        return values, total, 0
+    known = values[np.isfinite(values)]
+    return known, float(known.sum()), int(np.isinf(values).sum())
+
+
+@dataclass(frozen=True)
 class Sums:
     """A column of some blocks of rows as sums; the quantiles come from a sketch."""
 
@@ -119,32 +156,24 @@ class Sums:
     sketches: Carried
 
     @classmethod
-    def of(
-        cls, values: Float, room: Float | None = None, rows: NDArray[np.int64] | None = None
-    ) -> "Sums":
-        """Return the sums of a block's values, NaN for missing: those at `rows` (n,), or of all.
+    def of(cls, values: Float, draw: Draw, room: Float | None = None) -> "Sums":
+        """Return the sums of a block's values (n,), NaN for missing.
 
-        `room` (2, n) is written over, where it is given: new memory is dear.
+        `room` (n,) is written over, where it is given: new memory is dear.
         """
-        count = values.size if rows is None else rows.size
-        ordered, apart = np.empty((2, count)) if room is None else room
-        if rows is None:
-            ordered[:] = values
-        else:
-            np.take(values, rows, out=ordered, mode="clip")
-        ordered.sort()
-        # NaN comes last, after all that is infinite.
-        start, end = (int(n) for n in np.searchsorted(ordered, [-np.inf, np.inf], "right"))
-        stop = int(np.searchsorted(ordered, np.inf))
-        known, infinite = ordered[start:stop], start + end - stop
+        room = np.empty(values.size) if room is None else room
+        known, total, infinite = _known(values)
         if not known.size:
-            return cls(count, 0, infinite, 0.0, 0.0, (0.0, 0.0), ())
-        mean = float(known.mean())
-        apart = np.subtract(known, mean, out=apart[: known.size])
+            return cls(values.size, 0, infinite, 0.0, 0.0, (0.0, 0.0), ())
+        mean = total / known.size
+        apart = np.subtract(known, mean, out=room[: known.size])
         # No dot product: its order of adding depends on how many threads there are.
-        squares = float(np.multiply(apart, apart, out=apart).sum())
-        ends, sketches = (float(known[0]), float(known[-1])), ((0, Sketch.of(known)),)
-        return cls(count, known.size, infinite, mean, squares, ends, sketches)
+        squares = float(np.einsum("i,i->", apart, apart))
+        ordered = draw.of(known, room)
+        ordered.sort()
+        sketches = ((0, Sketch.of(ordered, known.size)),)
+        ends = float(known.min()), float(known.max())
+        return cls(values.size, known.size, infinite, mean, squares, ends, sketches)
 
     def merged(self, after: "Sums") -> "Sums":
         """Return the sums of both (Chan, Golub & LeVeque 1983); `after` are of later blocks."""

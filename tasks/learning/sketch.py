@@ -8,7 +8,8 @@ FEW carry, so that few merges lie on the way of any value.
 The rank error, in shares of all values: a block's sketch is off by 1 / (2 KNOTS) at most, each
 level of merges adds as much, and so does the reading. With b blocks it is (2 + levels) / (2 KNOTS)
 at most, where levels = ceil(log4 b) + 2: for 2,000 blocks of 65,536 rows, which is 131 million,
-0.24 %. What is seen is far less, since errors cancel.
+0.24 %. What is seen is far less, since errors cancel. Where a block's values are drawn from more,
+the error of drawing comes on top (tasks/stretches.py says how much).
 """
 
 from collections.abc import Sequence
@@ -33,13 +34,16 @@ class Sketch:
     weights: Float
 
     @classmethod
-    def of(cls, ordered: Float) -> "Sketch":
-        """Return the sketch of ascending finite values (n,), which holds none of their memory."""
+    def of(cls, ordered: Float, count: int) -> "Sketch":
+        """Return the sketch of ascending finite values (n,), which holds none of their memory.
+
+        They stand for `count` values: for themselves, or for those that they are drawn from.
+        """
         if ordered.size <= KNOTS:
-            return cls(ordered.copy(), np.ones(ordered.size))
+            return cls(ordered.copy(), np.full(ordered.size, count / max(ordered.size, 1)))
         # The middle of stretch i of KNOTS; whole numbers, so that no rounding moves it.
         places = (2 * np.arange(KNOTS) + 1) * ordered.size // (2 * KNOTS)
-        return cls(ordered[places], np.full(KNOTS, ordered.size / KNOTS))
+        return cls(ordered[places], np.full(KNOTS, count / KNOTS))
 
     @classmethod
     def merged(cls, some: Sequence["Sketch"]) -> "Sketch":

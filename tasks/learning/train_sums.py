@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from data_contracts.columns import CategoricalFeature, TimestampFeature
-from tasks.learning.column_sums import Column, Sums, Values
+from tasks.learning.column_sums import Column, Draw, Sums, Values
 from tasks.learning.suitable import Break, breaks, joined
 from tasks.learning.tables import AT_ONCE, label_texts, numbers
 
@@ -79,23 +79,28 @@ class TrainSums:
     broken: tuple[Break, ...] = ()
 
     @classmethod
-    def of(cls, contract: "Contract", read: Read, rows: NDArray[np.int64]) -> "TrainSums":
-        """Return the sums of a block's train rows.
+    def of(
+        cls, contract: "Contract", read: Read, rows: NDArray[np.int64], draw: Draw
+    ) -> "TrainSums":
+        """Return the sums of a block's train rows; of those that `draw` names, the quantiles.
 
         `read` returns columns of all the block's rows, of which `rows` (n,) are for training.
         """
         targets, changing = contract.target_columns, changing_targets(contract)
         # What is demanded of targets, and changes, need several of these together.
         judged = read(["_row", *targets, *changing.values()]).take(pa.array(rows))
-        room = np.empty((2, rows.size))
-        own = {c: Sums.of(numbers(judged, c), room) for c in judged.column_names[1:]}
+        taken, room = np.empty((2, rows.size))
+        own = {c: Sums.of(numbers(judged, c), draw, room) for c in judged.column_names[1:]}
         changes = {
-            c: Sums.of(numbers(judged, c) - numbers(judged, p), room) for c, p in changing.items()
+            c: Sums.of(numbers(judged, c) - numbers(judged, p), draw, room)
+            for c, p in changing.items()
         }
         coded, plain = _features(contract)
         for names in _few([c for c in plain if c not in own]):
             table = read(names)
-            own |= {c: Sums.of(numbers(table, c), room, rows) for c in names}
+            for column in names:
+                np.take(numbers(table, column), rows, out=taken, mode="clip")
+                own[column] = Sums.of(taken, draw, room)
         counts = {c: _labels(read([c]).take(pa.array(rows)), c) for c in coded}
         return cls(own, changes, counts, tuple(breaks(contract, judged)))
 
