@@ -55,10 +55,10 @@ class Boosted:
     rate: float
     """The share of each tree that is added."""
 
-    def steps(self, inputs: Any, first: int = 0) -> Values:
+    def steps(self, inputs: NDArray[np.float32], first: int = 0) -> Values:
         """Return the answers (steps, n, targets) after every tree from `first` on, without what
         those before it add."""
-        parts = [self.rate * _square(tree.predict(inputs)) for tree in self.trees[first:]]
+        parts = [self.rate * _said(tree, inputs) for tree in self.trees[first:]]
         return (0.0 if first else self.base) + np.cumsum(parts, axis=0)
 
 
@@ -73,13 +73,14 @@ def grow_boosted(
     base = np.average(targets, axis=0, weights=weight)
     rate = min(0.1, max(0.05, 15 / trees))
     left, grown = targets - base, Boosted(base, [], rate)
+    inputs = np.ascontiguousarray(inputs, np.float32)
     for i in range(trees):
         some = random.permutation(len(targets))[: max(2, int(ROWS * len(targets)))]
         tree = DecisionTreeRegressor(
             max_depth=DEPTH, max_features=COLUMNS, random_state=int(random.integers(1 << 31))
         )
-        tree.fit(inputs[some], _flat(left[some]), sample_weight=weight[some])
-        left = left - rate * _square(tree.predict(inputs))
+        tree.fit(inputs[some], left[some], sample_weight=weight[some], check_input=False)
+        left = left - rate * _said(tree, inputs)
         grown.trees.append(tree)
         if (i + 1) % STEP == 0 or i + 1 == trees:
             yield grown
@@ -118,10 +119,11 @@ def as_arrays(trees: Sequence[Any], share: float, base: Values) -> Trees:
     )
 
 
+def _said(tree: Any, inputs: NDArray[np.float32]) -> Values:
+    """Return a tree's answers (n, targets), with no look at the inputs, of which trees are many."""
+    return np.asarray(tree.tree_.predict(inputs).reshape(len(inputs), -1))
+
+
 def _flat(targets: Values) -> Values:
     """Return one target as scikit-learn wants it: without its axis."""
     return targets[:, 0] if targets.shape[1] == 1 else targets
-
-
-def _square(values: Values) -> Values:
-    return values[:, None] if values.ndim == 1 else values
