@@ -23,6 +23,8 @@ from flows.prefect_database import whole_database
 from tasks.storage import local_home
 
 HOST = "127.0.0.1"
+SERVER = ("flows.beside", "uvicorn", "--factory", "prefect.server.api.server:create_app")
+"""The module, and its options, that serve Prefect's interface without the command of Prefect."""
 PATIENCE = 120.0
 """Seconds that a server may take to start: its first migration is slow."""
 
@@ -150,7 +152,6 @@ def free_port() -> int:
 def _temporary() -> Iterator[str]:
     port = free_port()
     log = prefect_home() / "server.log"
-    command = ["flows.beside", "uvicorn", "--factory", "prefect.server.api.server:create_app"]
     options = ["--host", HOST, "--port", str(port), "--log-level", "error"]
     environment = os.environ | {"PREFECT_UI_ENABLED": "0"}
     news = {"stage": "starting a temporary Prefect server", "state": "started"}
@@ -158,7 +159,7 @@ def _temporary() -> Iterator[str]:
     address = f"http://{HOST}:{port}/api"
     with ExitStack() as held:
         with whole_database(prefect_home()):
-            process = held.enter_context(guarded([*command, *options], log, environment))
+            process = held.enter_context(guarded([*SERVER, *options], log, environment))
             wait_for(process, f"{address}/health", log)
         try:
             yield address

@@ -180,9 +180,8 @@ class Storage:
             "files": files,
             "record": work.record,
             "seconds": round(work.seconds, 3),
-            "written": datetime.now(UTC).isoformat(
-                timespec="microseconds"
-            ),  # the last is looked for
+            # Of several within a second, it is asked which is the last.
+            "written": datetime.now(UTC).isoformat(timespec="microseconds"),
         }
         sealed = json.dumps(content | {"seal": digest(content)}, indent=1).encode()
         if self.local:

@@ -55,6 +55,11 @@ class Rows:
     codes: Codes
 
     @cached_property
+    def train(self) -> int:
+        """How many rows are for training."""
+        return int(np.count_nonzero(self.codes == 0))
+
+    @cached_property
     def stretches(self) -> tuple[Stretch, ...]:
         """The stretches in order; `_row` counts the rows of the file from 0."""
         found, groups, start, stop = [], [], 0, 0
@@ -129,15 +134,18 @@ class Pass:
 def sum_stretch(job: Pass, index: int) -> TrainSums:
     """Return the sums over the train rows of a stretch."""
     blocks = job.rows.blocks(job.rows.stretches[index], [0])
-    share = DRAWN / np.count_nonzero(job.rows.codes == 0)
-    return merged(TrainSums.of(job.contract, b.read_whole, b.rows, _draw(b, share)) for b in blocks)
+    share = DRAWN / job.rows.train
+    return merged(
+        TrainSums.of(
+            job.contract, b.read_whole, b.rows, Draw(b.group, sorted_rows(b.rows.size, share))
+        )
+        for b in blocks
+    )
 
 
-def _draw(block: "Block", share: float) -> Draw:
-    """Return which rows of a block are sorted: a share of them, and enough to fill a sketch."""
-    if share >= 1:
-        return Draw(block.group)
-    return Draw(block.group, max(math.ceil(share * block.rows.size), KNOTS))
+def sorted_rows(rows: int, share: float) -> int:
+    """Return how many of a block's train rows are sorted: a share, and enough to fill a sketch."""
+    return min(rows, max(math.ceil(share * rows), KNOTS))
 
 
 def train_rows(contract: Contract, rows: Rows) -> pa.Table:

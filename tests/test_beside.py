@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 
 SERVER = """
-import gc, sqlite3, sys, threading, time
+import sqlite3, sys, threading, time
 
 file = sys.argv[1]
 holder = sqlite3.connect(file, isolation_level=None)
 holder.execute("PRAGMA journal_mode = WAL")
-other = sqlite3.connect(file, isolation_level=None, check_same_thread=False, timeout=20)
+other = sqlite3.connect(file, isolation_level=None, check_same_thread=False, timeout=12)
 holder.execute("BEGIN IMMEDIATE")
 
 

@@ -394,12 +394,11 @@ def refusing() -> Iterator[str]:
 def prefect(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Start a Prefect server that asks for a password; return its API's address."""
     from flows.guard import guarded
-    from flows.server import free_port, wait_for
+    from flows.server import SERVER, free_port, wait_for
 
     home = tmp_path_factory.mktemp("prefect")
     port = free_port()
-    command = ["uvicorn", "--factory", "prefect.server.api.server:create_app"]
-    command += ["--host", "127.0.0.1", "--port", str(port), "--log-level", "error"]
+    command = [*SERVER, "--host", "127.0.0.1", "--port", str(port), "--log-level", "error"]
     settings = {
         "PREFECT_HOME": str(home),
         "PREFECT_UI_ENABLED": "0",

@@ -17,11 +17,11 @@ from tasks.learning.errors import Unsuitable
 from tasks.learning.preprocessing import Preprocessing
 from tasks.learning.shards import read_shard
 from tasks.learning.sketch import FEW, KNOTS, carried, whole
-from tasks.stretches import DRAWN, Block, _draw
+from tasks.stretches import DRAWN, sorted_rows
 from tests.builders import replaced, small_contract, small_rows, small_shards
 
 ROWS = 3000
-ALL = Draw(0)
+ALL = Draw(0, 2**31)
 """All values of a block are sorted."""
 
 
@@ -195,13 +195,11 @@ def test_quantiles_of_drawn_values_are_as_near_as_they_say(known: float) -> None
 
 
 def test_of_many_rows_the_number_sorted_is_the_same_for_twice_as_many() -> None:
-    def sorted_rows(rows: int) -> float:
-        own = np.zeros(65_536, np.int64)
-        block = Block(None, 0, 0, own, own)  # type: ignore[arg-type]
-        return rows / own.size * (_draw(block, DRAWN / rows).count or own.size)
+    def of_all(rows: int) -> float:
+        return rows / 65_536 * sorted_rows(65_536, DRAWN / rows)
 
-    assert sorted_rows(2**20) == 2**20
-    assert sorted_rows(2**23) == sorted_rows(2**24) == DRAWN
+    assert of_all(2**20) == 2**20
+    assert of_all(2**23) == of_all(2**24) == DRAWN
 
 
 def test_sums_are_those_of_the_values_and_infinite_ones_are_counted_apart() -> None:

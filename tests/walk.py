@@ -64,15 +64,13 @@ def surroundings(changes: dict[str, str]) -> dict[str, str]:
 def prefect_server(folder: Path) -> Iterator[str]:
     """Yield the address of a Prefect server whose files are in `folder`."""
     from flows.guard import guarded
-    from flows.server import HOST, free_port, wait_for
+    from flows.server import HOST, SERVER, free_port, wait_for
 
     port = str(free_port())
-    app = "prefect.server.api.server:create_app"
-    command = ["flows.beside", "uvicorn", "--factory", app, "--host", HOST]
     settings = {"PREFECT_HOME": str(folder), "PREFECT_UI_ENABLED": "0"}
     settings["PREFECT_SERVER_ANALYTICS_ENABLED"] = "false"
     log = folder / "server.log"
-    with guarded([*command, "--port", port], log, surroundings(settings)) as process:
+    with guarded([*SERVER, "--host", HOST, "--port", port], log, surroundings(settings)) as process:
         wait_for(process, f"http://{HOST}:{port}/api/health", log)
         yield f"http://{HOST}:{port}/api"
 

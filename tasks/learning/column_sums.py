@@ -108,17 +108,18 @@ class Values:
 
 @dataclass(frozen=True)
 class Draw:
-    """Which values of a block are sorted for the sketch: `count` of them by chance, or all.
+    """Which values of a block are sorted for the sketch: `count` of them by chance, or all where no
+    more are known.
 
     The number of the `block` decides which, so that they are the same each time.
     """
 
     block: int
-    count: int | None = None
+    count: int
 
     def of(self, known: Float, room: Float) -> Float:
         """Return those of the known values (n,), written into `room` (n,)."""
-        if self.count is None or known.size <= self.count:
+        if known.size <= self.count:
             room[: known.size] = known
             return room[: known.size]
         places = _places(self.block, known.size, self.count)

@@ -35,12 +35,12 @@ class Sketch:
 
     @classmethod
     def of(cls, ordered: Float, count: int) -> "Sketch":
-        """Return the sketch of ascending finite values (n,), which holds none of their memory.
+        """Return the sketch of ascending finite values (n > 0,), which holds none of their memory.
 
         They stand for `count` values: for themselves, or for those that they are drawn from.
         """
         if ordered.size <= KNOTS:
-            return cls(ordered.copy(), np.full(ordered.size, count / max(ordered.size, 1)))
+            return cls(ordered.copy(), np.full(ordered.size, count / ordered.size))
         # The middle of stretch i of KNOTS; whole numbers, so that no rounding moves it.
         places = (2 * np.arange(KNOTS) + 1) * ordered.size // (2 * KNOTS)
         return cls(ordered[places], np.full(KNOTS, count / KNOTS))
