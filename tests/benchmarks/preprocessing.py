@@ -9,10 +9,13 @@ deviations of all rows in one streaming query and sinks the scaled float32 colum
 file, compressed alike, in another. The goal: 0.7 of Polars' throughput; memory that does not grow
 with the rows.
 
-Measured on 2 quiet cores, 10M rows: 0.65 (0.64 to 0.66) by the clock and 0.67 by processor time,
-600,000 rows a second; 0.47 GB, 0.44 for a tenth of the rows. Both decode the rows twice, which is
-two fifths of ours and three fifths of Polars'; the hash of each key, the sort for the medians and
-the division into four splits are what Polars does not do, a fifth of ours.
+Measured on 2 quiet cores, 10M rows: 0.645 (0.627 to 0.648) by the clock and 0.65 by processor time,
+434,000 rows a second; 0.46 GB, 0.42 for a tenth of the rows. On the same day, when all train rows
+were sorted for the medians, it was 0.586 (0.569 to 0.625); on a day when the machine was a third
+quicker, that had been 0.65.
+
+Both decode the rows twice, two fifths of our time, three fifths of Polars'. The hash of each key,
+the sort of two million rows and the division into four splits are what Polars does not do.
 """
 
 import shutil
