@@ -26,14 +26,11 @@ from moto.server import ThreadedMotoServer
 from flows.guard import guarded
 from flows.server import free_port, wait_for
 from tests.test_compose import Services, compose, filled
+from tests.topology import POSTGRES, needs_postgres
 from tests.walk import DATASET, surroundings, write_contract
 
 PUBLIC = "mlflow.example.org"
-POSTGRES = max(Path("/usr/lib/postgresql").glob("*/bin/initdb"), default=None)
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(POSTGRES is None, reason="the system package postgresql is not installed"),
-]
+pytestmark = [pytest.mark.slow, needs_postgres()]
 
 
 @dataclass(frozen=True)
@@ -123,12 +120,12 @@ def postgres(services: Services) -> Iterator[int]:
         for path in (folder, word):
             shutil.chown(path, user)
     port, data = free_port(), folder / "data"
-    make = [POSTGRES, "-D", data, "-U", given["POSTGRES_USER"], "-A", "scram-sha-256"]
+    make = [POSTGRES / "initdb", "-D", data, "-U", given["POSTGRES_USER"], "-A", "scram-sha-256"]
     with (folder / "log").open("wb") as log:
         subprocess.run(
             [*make, "--pwfile", word], check=True, user=user, cwd=folder, stdout=log, stderr=log
         )
-        run = [POSTGRES.parent / "postgres", "-D", data, "-p", str(port), "-h", "127.0.0.1"]
+        run = [POSTGRES / "postgres", "-D", data, "-p", str(port), "-h", "127.0.0.1"]
         server = subprocess.Popen(
             [*run, "-k", folder], user=user, cwd=folder, stdout=log, stderr=log
         )

@@ -19,7 +19,7 @@ from tasks.errors import DataError
 from tasks.ingest import locate, take_snapshot
 from tests.builders import small_contract
 from tests.test_secrets import forms, plain
-from tests.topology import HOST, POSTGRES, Postgres, postgres
+from tests.topology import HOST, Postgres, needs_postgres, postgres
 from tests.walk import polycast
 
 WORD = "planted/a+pass@word"
@@ -27,9 +27,7 @@ WORD = "planted/a+pass@word"
 QUOTED = "planted%2Fa%2Bpass%40word"
 STATEMENT = "SELECT id, hour, x, y FROM plant"
 
-pytestmark = [
-    pytest.mark.skipif(POSTGRES is None, reason="the system package postgresql is not installed"),
-]
+pytestmark = needs_postgres()
 
 
 @pytest.fixture(scope="module")

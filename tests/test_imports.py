@@ -1,9 +1,12 @@
 """Imports run one way, and the dear ones only where they are used."""
 
 import ast
+import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterable, Iterator
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -141,3 +144,12 @@ def test_prefects_server_can_be_made_with_the_installed_fastapi() -> None:
     from prefect.server.api.server import create_app
 
     assert create_app(ephemeral=True).routes
+
+
+@pytest.mark.skipif("POLYCAST_ALL_PARTS" not in os.environ, reason="some parts may be missing")
+def test_every_package_without_which_a_test_skips_is_installed() -> None:
+    texts = [file.read_text("utf-8") for file in (ROOT / "tests").glob("*.py")]
+    skipping = {n for text in texts for n in re.findall(r'importorskip\("([\w.]+)"\)', text)}
+    rivals = {"torch"}  # the benchmarks' alone
+    assert skipping > rivals
+    assert [name for name in sorted(skipping - rivals) if find_spec(name) is None] == []
