@@ -80,12 +80,12 @@ class Quantile:
     def forward(self, values: Float) -> Float:
         """Return transformed values."""
         within = np.clip(values, self.values[0], self.values[-1])
-        return np.interp(within, self.values, self.normal) + (values - within) * self._slope
+        return _joined(within, self.values, self.normal) + (values - within) * self._slope
 
     def inverse(self, values: Float) -> Float:
         """Return values in units."""
         within = np.clip(values, self.normal[0], self.normal[-1])
-        return np.interp(within, self.normal, self.values) + (values - within) / self._slope
+        return _joined(within, self.normal, self.values) + (values - within) / self._slope
 
     @property
     def _slope(self) -> float:
@@ -114,6 +114,17 @@ def from_plain(content: Mapping[str, Any] | None) -> Transform | None:
 def bend(values: Float, power: float) -> Float:
     """Return the Yeo-Johnson transform of values."""
     return np.sign(values) * _power(np.log1p(np.abs(values)), _exponent(values, power))
+
+
+def _joined(asked: Float, values: tuple[float, ...], results: tuple[float, ...]) -> Float:
+    """Return NumPy's interpolation, held between the two results that are next to each.
+
+    Just before a value it may round to more than the value's own result, and so be out of order.
+    """
+    passed = np.searchsorted(values, asked, side="right")
+    at = np.asarray(results)
+    least, most = at[np.maximum(passed - 1, 0)], at[np.minimum(passed, len(at) - 1)]
+    return np.clip(np.interp(asked, values, results), least, most)
 
 
 def _exponent(values: Float, power: float) -> Float:
