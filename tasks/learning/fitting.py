@@ -27,6 +27,7 @@ from tasks.learning.optimizers import optimizer
 from tasks.learning.precision import FULL, computing_in
 from tasks.learning.preprocessing import Preprocessing
 from tasks.learning.recovery import OnEpoch, Watch
+from tasks.learning.seeding import seeded
 from tasks.learning.shards import Arrays, to_arrays
 from tasks.learning.spreading import saving_memory, spread
 from tasks.learning.target_weights import GradNorm, part_weights, shared_kernel
@@ -198,11 +199,11 @@ def _train(
 def new_trainee(contract: "Contract", layout: Layout, rows: int, start: Weights) -> Trainee:
     """Return a compiled trainee for so many train rows, as its recipe's seed makes it."""
     recipe = contract.recipe
-    keras.utils.set_random_seed(recipe.seed)
     kind = architecture(recipe.architecture)
-    network = kind.build(recipe, layout)
-    begin(network, start)
-    trainee = kind.trainee(network, recipe, layout)
+    with seeded(recipe.seed):
+        network = kind.build(recipe, layout)
+        begin(network, start)
+        trainee = kind.trainee(network, recipe, layout)
     weighing = getattr(recipe, "target_weights", "fixed")
     parts = len(trainee.objective.names)
     first = part_weights(weighing, layout, parts)
