@@ -52,6 +52,14 @@ LONGEST = (
     "test_prefect_ui",
     "test_readme",
     "test_approval",
+    "test_faults",
+    "test_fleet",
+    "test_hosts",
+    "test_publishing",
+    "test_as_of",
+    "test_survival",
+    "test_tuning",
+    "test_auto",
 )
 """Files that begin first: at the end, one of them would leave every other worker idle."""
 
