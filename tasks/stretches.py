@@ -77,7 +77,8 @@ class Rows:
         if not _among(self.codes[stretch.start : stretch.stop], wanted).any():
             return
         stop = stretch.start
-        with pq.ParquetFile(self.file) as file:
+        # Mapped, the file is not copied before it is decoded. Nobody changes a snapshot's rows.
+        with pq.ParquetFile(self.file, memory_map=True) as file:
             for group in stretch.groups:
                 start, stop = stop, stop + file.metadata.row_group(group).num_rows
                 own = _among(self.codes[start:stop], wanted)
