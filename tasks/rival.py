@@ -13,6 +13,8 @@ from typing import Any
 from data_contracts.columns import expand
 from data_contracts.contract import Contract
 from tasks import registry
+from tasks.contracts import contract_of
+from tasks.errors import WrongRequest
 from tasks.records import Candidate
 
 log = logging.getLogger("polycast")
@@ -37,14 +39,11 @@ def rival_contract(contract: Contract, candidate: Candidate) -> Contract | None:
     version = opponent(contract, candidate)
     if version is None:
         return None
-    file = registry.contract_file(version.model, version.version)
-    if file is None:
-        return None
     have = candidate.shards.checked.snapshot.columns
     try:
-        old = Contract.model_validate_json(file.read_text("utf-8"))
-        return as_champion(contract, old, have)
-    except ValueError as error:
+        old = contract_of(version.model, version.version)
+        return None if old is None else as_champion(contract, old, have)
+    except (WrongRequest, ValueError) as error:
         words = "the recipe of version %s cannot be trained on today's rows: %s"
         log.warning(words, version.version, error)
         return None

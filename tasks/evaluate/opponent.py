@@ -7,7 +7,6 @@ it has no scores then, and the reason is told.
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -15,6 +14,8 @@ from numpy.typing import NDArray
 
 from data_contracts.contract import Contract
 from tasks import registry
+from tasks.contracts import contract_of
+from tasks.errors import WrongRequest
 from tasks.evaluate.differences import differences, shared_targets, target_differences
 from tasks.evaluate.models import BundleModel, bundle_model
 from tasks.evaluate.parts import on_targets
@@ -82,7 +83,7 @@ class SharedTargets:
 def meet(contract: Contract, version: Version, probe: pa.Table) -> Rival:
     """Return a registered version as a rival; `probe` are some raw test rows to try it on."""
     name, number = contract.registered_model, version.version
-    old = _contract(registry.contract_file(name, number))
+    old = _contract(name, number)
     memory = _memory(contract, version, probe)
     facts = Opponent(
         version=number,
@@ -131,11 +132,11 @@ def as_recipe(
     return Rival(met.facts.model_copy(update=changes), note=note)
 
 
-def _contract(file: Path | None) -> Contract | None:
+def _contract(model: str, version: str) -> Contract | None:
     """Return a version's contract; None where it has none that can be read today."""
     try:
-        return None if file is None else Contract.model_validate_json(file.read_text("utf-8"))
-    except ValueError:
+        return contract_of(model, version)
+    except WrongRequest:
         return None
 
 

@@ -10,6 +10,8 @@ from pydantic import ValidationError
 
 from data_contracts.contract import Contract
 from tasks import registry
+from tasks.contracts import contract_of
+from tasks.errors import WrongRequest
 from tasks.records import Verdict
 from tasks.registry import Version
 from tasks.rollbacks import rollback_of
@@ -63,9 +65,8 @@ class Entry(Version):
     def contract(self) -> Contract | None:
         """The contract that it was made by; None where it keeps none that can be read today."""
         try:
-            file = registry.contract_file(self.model, self.version)
-            return None if file is None else Contract.model_validate_json(file.read_text("utf-8"))
-        except (OSError, ValueError):
+            return contract_of(self.model, self.version)
+        except (OSError, WrongRequest):
             return None
 
     def age(self, now: datetime) -> float:
