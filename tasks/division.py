@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from data_contracts.split import SPLITS
+from tasks.database import literal
 
 Codes = NDArray[np.int8]
 
@@ -30,15 +31,15 @@ def read_codes(database: Any, query: str, count: int) -> tuple[Codes, dict[str, 
 
     `query` yields `_row` and `split` for the rows that are there.
     """
+    words = " ".join(f"WHEN {literal(word)} THEN {code}" for code, word in enumerate(WORDS))
+    coded = f"SELECT _row, (CASE split {words} ELSE {OTHER} END)::TINYINT AS code FROM ({query})"
     codes = np.full(count, LEFT_OUT, np.int8)
-    counts: dict[str, int] = {}
-    for batch in database.sql(query).to_arrow_reader(BATCH_ROWS):
-        words = batch.column("split")
-        codes[batch.column("_row").to_numpy()] = _coded(words)
-        for entry in pc.value_counts(words):
-            word = str(entry["values"].as_py())
-            counts[word] = counts.get(word, 0) + entry["counts"].as_py()
-    return codes, counts
+    for batch in database.sql(coded).to_arrow_reader(BATCH_ROWS):
+        codes[batch.column("_row").to_numpy()] = batch.column("code").to_numpy()
+    if not (codes == OTHER).any():
+        return codes, _counts(codes)
+    every = f"SELECT coalesce(split, 'NULL'), count(*) FROM ({query}) GROUP BY ALL"
+    return codes, dict(database.execute(every).fetchall())
 
 
 def table_codes(splits: pa.Table, name: str, count: int) -> tuple[Codes, dict[str, int]]:
@@ -48,8 +49,13 @@ def table_codes(splits: pa.Table, name: str, count: int) -> tuple[Codes, dict[st
     own = _coded(words)
     own[np.asarray(words.is_null())] = LEFT_OUT
     codes[splits.column("_row").to_numpy()] = own
-    found = np.bincount(own[own >= 0], minlength=len(WORDS))
-    return codes, {word: int(n) for word, n in zip(WORDS, found, strict=True) if n}
+    return codes, _counts(own)
+
+
+def _counts(codes: Codes) -> dict[str, int]:
+    """Return how many rows have each word, for those that any row has."""
+    found = np.bincount(codes[codes >= 0], minlength=len(WORDS))
+    return {word: int(n) for word, n in zip(WORDS, found, strict=True) if n}
 
 
 def _coded(words: Any) -> Codes:

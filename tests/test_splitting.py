@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from data_contracts.split import SPLITS
+from tasks.division import LEFT_OUT, OTHER, read_codes
 from tasks.errors import DataError
 from tasks.splitting import check_counts, split_sql
 from tests.builders import small_contract
@@ -188,6 +189,14 @@ def test_too_few_rows_are_told_with_their_counts() -> None:
         check_counts(small_contract(), {"train": 50, "validation": 20, "test": 3})
 
 
-def test_a_value_that_is_no_split_is_told() -> None:
-    with pytest.raises(DataError, match=r"split\.column holds holdout"):
-        check_counts(small_contract(), {"train": 50, "validation": 20, "test": 30, "holdout": 1})
+@pytest.mark.parametrize(("value", "shown"), [("holdout", "holdout"), (None, "NULL")])
+def test_a_value_that_is_no_split_is_told(value: str | None, shown: str) -> None:
+    contract = small_contract(split={"kind": "column", "column": "part"})
+    rows = pa.table({"_row": range(4), "part": ["Train", "test", "gap", value]})
+    with duckdb.connect() as database:
+        database.register("rows", rows)
+        codes, counts = read_codes(database, split_sql(contract, "rows"), 5)
+    assert codes.tolist() == [0, 3, 4, OTHER, LEFT_OUT]
+    assert counts == {"train": 1, "test": 1, "gap": 1, shown: 1}
+    with pytest.raises(DataError, match=rf"split\.column holds {shown}"):
+        check_counts(contract, counts)
