@@ -14,6 +14,7 @@ the error of drawing comes on top (tasks/stretches.py says how much).
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,9 +42,7 @@ class Sketch:
         """
         if ordered.size <= KNOTS:
             return cls(ordered.copy(), np.full(ordered.size, count / ordered.size))
-        # The middle of stretch i of KNOTS; whole numbers, so that no rounding moves it.
-        places = (2 * np.arange(KNOTS) + 1) * ordered.size // (2 * KNOTS)
-        return cls(ordered[places], np.full(KNOTS, count / KNOTS))
+        return cls(ordered[_middles(ordered.size)], np.full(KNOTS, count / KNOTS))
 
     @classmethod
     def merged(cls, some: Sequence["Sketch"]) -> "Sketch":
@@ -65,6 +64,14 @@ class Sketch:
         upto = np.cumsum(self.weights)
         found = np.interp(levels * upto[-1], upto - self.weights / 2, self.values)
         return np.asarray(found, np.float64)
+
+
+@lru_cache(maxsize=8)
+def _middles(size: int) -> NDArray[np.int64]:
+    """Return the middle of each of KNOTS stretches of so many values: the same for all columns
+    that lack nothing."""
+    # Whole numbers, so that no rounding moves it.
+    return (2 * np.arange(KNOTS) + 1) * size // (2 * KNOTS)
 
 
 Carried = tuple[tuple[int, Sketch], ...]
