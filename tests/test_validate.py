@@ -364,6 +364,14 @@ def test_data_docs_open_with_what_stops_the_run(check, tmp_path):
     assert checked.breaches
 
 
+def test_data_docs_say_what_only_warns(check, tmp_path):
+    table = [{"check": "row_count", "min": 1_000_000, "severity": "warn"}]
+    checked = check(columns(), contract(expectations={"table": table}))
+    page = (tmp_path / "out/data_docs/index.html").read_text()
+    assert "small keeps its contract" in page
+    assert f"warning: {checked.warnings[0]}" in page
+
+
 def test_validation_json_says_of_each_expectation_what_came(check, tmp_path):
     checked = check(replaced("wind", 5, float("inf")))
     found = json.loads((tmp_path / "out/validation.json").read_text())
