@@ -145,6 +145,18 @@ def test_names_that_differ_by_case_alone_are_refused(check):
     ("column", "values", "breach"),
     [
         ("temp", ["1"], 'temp: expected a number, came string; cast it in source.query: "temp"::D'),
+        (
+            "temp",
+            [[1.0]],
+            "temp: expected a number, came list<element: double>; "
+            'take one of its values in source.query: "temp"[1]',
+        ),
+        (
+            "temp",
+            [{"x": 1.0}],
+            "temp: expected a number, came struct<x: double>; "
+            'take one of its fields in source.query: "temp"."x"',
+        ),
         ("hour", [7], "hour: expected a timestamp or a date, came int64"),
         ("site", [0.5], "site: expected text, a whole number or true/false, came double"),
     ],
