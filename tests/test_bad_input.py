@@ -133,6 +133,7 @@ def test_a_csv_that_is_none_is_refused_in_words(content: bytes, words: str, tmp_
     with pytest.raises(DataError, match="cannot be read") as error:
         taken(contract_of(tmp_path / "rows.csv", "csv"))
     assert words in str(error.value)
+    assert "ignore_errors" not in str(error.value), "an option that no contract has"
 
 
 def test_a_ragged_csv_among_packed_others_is_named(tmp_path: Path) -> None:
