@@ -163,6 +163,11 @@ class Target(_Measured):
     present: ColumnOrVector | None = None
     """The column that holds the target's value at forecast time, for persistence."""
 
+    @property
+    def unit_words(self) -> str:
+        """The unit as it stands behind a number: nothing for "1", that of plain numbers."""
+        return "" if self.unit == "1" else self.unit
+
 
 class TargetGroup(Section):
     """A named group of targets whose scores can be asked for together."""

@@ -17,3 +17,9 @@ def seconds(duration: str) -> int:
     if match is None:
         raise ValueError(f"expected {_DURATION_WORDS}, got {duration!r}")
     return int(match[1]) * _UNITS[match[2]]
+
+
+def written(count: int) -> str:
+    """Return seconds as a duration in the largest unit that they are whole in, such as `30h`."""
+    unit = max((u for u, size in _UNITS.items() if count % size == 0), key=_UNITS.__getitem__)
+    return f"{count // _UNITS[unit]}{unit}"

@@ -21,6 +21,8 @@ OTHERS = ("champion", "independent", "persistence", "ridge", "trees", "mean")
 SAME_ROWS = 0.99
 """A model that answers this share of the candidate's rows is told no note."""
 MOST_NOTES = 6
+MOST_FAILED = 12
+"""How many targets that fail a rule are told one by one; the report has all."""
 
 
 def metric_table(contract: Contract, scores: Scores) -> Table:
@@ -41,7 +43,7 @@ def metric_table(contract: Contract, scores: Scores) -> Table:
             cells[model].append("*", style="dim")
             notes.append(f"* {name}: {note}")
         r2 = scores.of("candidate", name, "r2")
-        label = Text.assemble(name, (f" {target.unit}", "dim"))
+        label = Text.assemble(name, (f" {target.unit_words}", "dim"))
         table.add_row(label, *cells.values(), _cell(r2, digits=3))
     table.caption = "\n".join(notes[:MOST_NOTES]) or None
     return table
@@ -80,7 +82,7 @@ def _cell(value: float | None, best: bool = False, digits: int | None = None) ->
 
 
 def show_verdict(console: Console, verdict: Verdict) -> None:
-    """Print the verdict rule by rule: what failed, or else the target nearest to failing."""
+    """Print the verdict rule by rule: what failed the most, or else the target nearest to it."""
     style = {"pass": "bold green", "needs approval": "bold yellow"}.get(verdict.outcome, "bold red")
     decided = f", {verdict.decided}" if verdict.decided else ""
     console.print(Text.assemble("Verdict: ", (verdict.outcome, style), decided, style="bold"))
@@ -92,11 +94,20 @@ def show_verdict(console: Console, verdict: Verdict) -> None:
         held = f"  holds for {len(told) - len(failed)} of {len(told)}"
         count = "" if rulings[0].target == "all" else held
         console.print(Text.assemble(" ", _mark(failed), " ", rule, (count, "dim")))
-        lines = _lines(failed or [min(told, key=_room)])
+        lines = _failed(failed) if failed else _lines([min(told, key=_room)])
         if silent and told is not rulings:
             lines.append(f"not judged: {_named(silent)}{silent[0].reason}")
         for line in lines:
             console.print(f"     {line}", style="dim", markup=False)
+
+
+def _failed(rulings: list[Ruling]) -> list[str]:
+    """Return the reasons of what failed: of many the worst, and how many there are besides."""
+    lines = _lines(rulings)
+    if len(lines) <= MOST_FAILED:
+        return lines
+    worst = _lines(sorted(rulings, key=_room, reverse=True))[:MOST_FAILED]
+    return [*worst, f"and {len(lines) - MOST_FAILED:,} more, which the report names"]
 
 
 def _lines(rulings: list[Ruling]) -> list[str]:

@@ -72,5 +72,7 @@ def _time(rows: Path, column: str, which: str) -> str | None:
 
 
 def first_line(error: Exception) -> str:
-    """Return what DuckDB says of a statement in a line, without the statement."""
-    return re.sub(r"\s+", " ", str(error).split("\n\nLINE")[0]).strip()[:500]
+    """Return what DuckDB says of a statement in a line, without the statement, and without the
+    options of a CSV file that a contract does not have."""
+    told = re.split(r"\n\nLINE|\s*Possible (?:[Ss]olution|fix)", str(error))[0]
+    return re.sub(r"\s+", " ", told).strip()[:500]

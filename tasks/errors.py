@@ -5,6 +5,10 @@ class DataError(Exception):
     """Data that is missing, unreadable or in breach of the contract (exit code 4)."""
 
 
+class SourceAway(DataError, ConnectionError):
+    """A source that does not answer now and may do so later: a stage tries again."""
+
+
 class Breach(DataError):
     """Data that was read and breaks the contract.
 

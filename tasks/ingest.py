@@ -79,6 +79,8 @@ def _take(
     have: dict[str, str] = {}
     try:
         have = _open(database, contract, reader)
+        if source.misread is not None:
+            source.misread(have)
         rows = _types(database, f"({_query(contract)})")
         check_dated(contract, rows)
         if last is not None and not last.fits(database, rows):

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from data_contracts.columns import NumericFeature
 from data_contracts.contract import Contract
+from data_contracts.duration import written
 from data_contracts.split import BlockedSplit, TimeSplit, seconds
 from tasks.errors import DataError
 from tasks.learning.tables import label_texts, numbers
@@ -62,8 +63,8 @@ def check_leaks(contract: Contract, rows: pa.Table) -> None:
             f"hours ahead: with a gap of {split.gap}, train rows would hold targets of test rows"
             for leak in found
         )
-        need = int(np.ceil(max(leak.ahead for leak in found)))
-        raise DataError(f"{told}. Set split.gap: {need}s or more, or take the columns out")
+        need = written(int(np.ceil(max(leak.ahead for leak in found))))
+        raise DataError(f"{told}. Set split.gap: {need} or more, or take the columns out")
 
 
 def leaks(contract: Contract, rows: pa.Table) -> list[Leak]:

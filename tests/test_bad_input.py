@@ -1,6 +1,7 @@
 """Whatever a file holds, it is read right or refused in words: no traceback, no other error, and
 nothing that is half written is found afterwards."""
 
+import gzip
 import os
 from collections.abc import Callable
 from decimal import Decimal
@@ -122,6 +123,8 @@ def test_a_file_of_another_kind_is_refused(kind: str, tmp_path: Path) -> None:
     ("content", "words"),
     [
         (b"id,x\n" + b"1,2\n" * 30_000 + b"1,2,3\n", "Line: 30002"),
+        (b"id,x\n1,2\n3,4,5\n6,7\n", "line 3: expected 2 cells as in the header, came 3"),
+        (b"id;x\r\n1;2\r\n\r\n3\r\n6;7\r\n", "line 4: expected 2 cells as in the header, came 1"),
         (b"id,x\n1,caf\xe9\n2,b\n", "utf-8"),
     ],
 )
@@ -130,6 +133,16 @@ def test_a_csv_that_is_none_is_refused_in_words(content: bytes, words: str, tmp_
     with pytest.raises(DataError, match="cannot be read") as error:
         taken(contract_of(tmp_path / "rows.csv", "csv"))
     assert words in str(error.value)
+    assert "ignore_errors" not in str(error.value), "an option that no contract has"
+
+
+def test_a_ragged_csv_among_packed_others_is_named(tmp_path: Path) -> None:
+    folder = tmp_path / "rows"
+    folder.mkdir()
+    (folder / "a.csv.gz").write_bytes(gzip.compress(b'id,"x, dry"\n1,2\n'))
+    (folder / "b.csv.gz").write_bytes(gzip.compress(b"id,x\n1,2\n3\n4,5\n"))
+    with pytest.raises(DataError, match=r"b\.csv\.gz cannot be read: line 3: expected 2 cells"):
+        taken(contract_of(folder, "csv"))
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -150,6 +151,19 @@ def test_check_says_that_the_data_keep_the_contract(tmp_path: Path, api: str) ->
     assert result.returncode == 0, result.stderr
     assert "keeps its contract" in result.stdout
     assert "wind_speed" in result.stdout
+
+
+def test_check_says_what_it_only_warns_of(tmp_path: Path, api: str) -> None:
+    checks: list[dict[str, Any]] = [
+        {"check": "row_count", "min": 1_000_000},
+        {"check": "fresh", "within": "1d"},
+    ]
+    table = [{**check, "severity": "warn"} for check in checks]
+    write_contract(tmp_path, expectations={"table": table, "tolerance": 0.01})
+    result = polycast(tmp_path, "check", DATASET, PREFECT_API_URL=api)
+    assert result.returncode == 0, result.stderr
+    assert "warning: rows: expected 1,000,000 or more, came 4," in result.stdout
+    assert "warning: time_hour: expected the newest row within 1d, came 2013-" in result.stdout
 
 
 def test_an_unknown_command_is_wrong_usage() -> None:

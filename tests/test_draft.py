@@ -138,6 +138,20 @@ def test_a_given_key_that_rows_share_is_told_and_completed(tmp_path: Path) -> No
     assert made.warnings[0].startswith("600 rows share a key (thing): copies of a row on both")
 
 
+def test_a_copy_of_a_row_does_not_hide_the_key_and_is_warned_of(tmp_path: Path) -> None:
+    copied = {name: [*values, values[7]] for name, values in plant().items()}
+    made = drafted(tmp_path, copied)
+    assert contract_of(made).key == ("site", "at", "copy")
+    assert made.warnings[0].startswith("2 rows share a key (site, at): copies of a row on both")
+
+
+def test_a_ragged_csv_is_named_by_its_line(tmp_path: Path) -> None:
+    (tmp_path / "plant.csv").write_text("id,nox\n1,2\n3\n4,5\n")
+    wish = Wish(str(tmp_path / "plant.csv"), "plant", tmp_path / "plant.yaml", ("nox",))
+    with pytest.raises(DataError, match="line 3: expected 2 cells as in the header, came 1"):
+        draft(wish)
+
+
 def test_time_as_text_is_read_and_rows_without_it_are_left_out(tmp_path: Path) -> None:
     own = plant()
     own["at"] = [None if i == 7 else str(t) for i, t in enumerate(own["at"])]

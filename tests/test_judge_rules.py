@@ -290,3 +290,36 @@ def test_the_terminal_marks_what_cannot_be_told() -> None:
         with console.capture() as shown:
             show_verdict(console, judged(CALIBRATION, found))
         assert f" {mark} 90% intervals hold 90% of truths" in shown.get()
+
+
+def test_the_terminal_tells_the_worst_of_many_targets_that_fail() -> None:
+    verdict = judged({"rule": "absolute", "at_most": 1.0}, scores(candidate=(5.0, 7.0)))
+    failed = [
+        only(verdict, "a").model_copy(
+            update={"target": f"t{i}", "value": 2.0 + i, "reason": f"rmse {2 + i} K, limit 1 K"}
+        )
+        for i in range(100)
+    ]
+    console = Console(width=120)
+    with console.capture() as shown:
+        show_verdict(console, verdict.model_copy(update={"rulings": tuple(failed)}))
+    lines = shown.get().splitlines()
+    assert lines[1].endswith("holds for 0 of 100")
+    assert lines[2] == "     t99: rmse 101 K, limit 1 K"
+    assert lines[-1] == "     and 88 more, which the report names"
+    assert len(lines) == 15
+
+
+@pytest.mark.parametrize(
+    ("rule", "reason"),
+    [
+        ({"rule": "absolute", "metric": "rmse", "at_most": 2.5}, "rmse 1, limit 2.5"),
+        ({"rule": "baseline", "baseline": "mean"}, "1, 75.0% below mean's 4"),
+        ({"rule": "champion", "margin": 0.02}, "1, champion 2: -50.0%"),
+    ],
+    ids=["absolute", "baseline", "champion"],
+)
+def test_a_plain_number_is_told_without_its_unit(rule: dict[str, Any], reason: str) -> None:
+    found = scores(candidate=(1.0, 1.0), mean=(4.0, 4.0), champion=(2.0, 2.0))
+    verdict = judged(rule, found, targets={"a": {"unit": "1"}, "b": {"unit": "Pa"}})
+    assert only(verdict, "a").reason.startswith(reason)

@@ -148,6 +148,13 @@ def test_what_differs_between_the_contracts_is_told_with_what_follows(case: Whol
     assert "feature added x is new compared all the same" in found
 
 
+def test_why_nothing_is_compared_is_told(case: Whole) -> None:
+    case.contract = {"gate": {"rules": [{"rule": "champion"}]}}
+    assert "no paired comparison: the rulings below say why" in against(case)
+    case.contract = {"gate": {"rules": [{"rule": "baseline", "baseline": "mean"}]}}
+    assert "no paired comparison: no rule of the gate asks for one" in against(case)
+
+
 def test_a_first_version_has_no_comparison(case: Whole) -> None:
     text = case.write()
     assert 'id="against"' not in text

@@ -166,7 +166,7 @@ def test_the_scales_are_the_authors() -> None:
 
 
 def test_climsims_files_that_lack_something_are_told(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"expected ClimSim's files"):
+    with pytest.raises(DataError, match=r"below /.*: --set source\.options\.folder"):
         climsim(str(tmp_path))
     write_climsim(tmp_path / "files", steps=2)
     files = sorted((tmp_path / "files").rglob("*.mlo.*"))

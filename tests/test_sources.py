@@ -17,6 +17,7 @@ import pytest
 from data_contracts.contract import Contract
 from tasks.errors import DataError
 from tasks.ingest import STAGE, find, locate, take_snapshot
+from tasks.passing import passes
 from tests.builders import small_contract
 from tests.objects import object_storage
 
@@ -259,6 +260,32 @@ def test_nothing_to_read_is_told(kind: str, path: str, tmp_path: Path) -> None:
 def test_a_bucket_that_is_not_there_is_told(bucket: str, tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"is missing|cannot be reached"):
         locate(contract_of(kind="parquet", path="s3://no-such-bucket/rows.parquet"))
+
+
+@pytest.mark.parametrize(
+    ("changes", "words", "later"),
+    [
+        ({"AWS_ENDPOINT_URL": "http://127.0.0.1:9"}, "Could not connect to the endpoint", True),
+        ({"AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": ""}, "Unable to locate cred", False),
+    ],
+)
+def test_object_storage_that_is_away_or_has_no_keys_is_told_with_its_settings(
+    bucket: str, changes: dict[str, str], words: str, later: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import s3fs
+
+    for name, value in changes.items():
+        monkeypatch.setenv(name, value)
+        monkeypatch.setenv(name.replace("_URL", "_URL_S3"), value)
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    s3fs.S3FileSystem.clear_instance_cache()
+    try:
+        with pytest.raises(DataError, match=rf"{words}.*Look at AWS_ACCESS_KEY_ID") as error:
+            locate(contract_of(kind="parquet", path=f"{bucket}/rows.parquet"))
+    finally:
+        s3fs.S3FileSystem.clear_instance_cache()
+    assert passes(error.value) == later
 
 
 def test_memory_is_flat_as_rows_grow(tmp_path: Path) -> None:

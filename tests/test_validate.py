@@ -145,6 +145,18 @@ def test_names_that_differ_by_case_alone_are_refused(check):
     ("column", "values", "breach"),
     [
         ("temp", ["1"], 'temp: expected a number, came string; cast it in source.query: "temp"::D'),
+        (
+            "temp",
+            [[1.0]],
+            "temp: expected a number, came list<element: double>; "
+            'take one of its values in source.query: "temp"[1]',
+        ),
+        (
+            "temp",
+            [{"x": 1.0}],
+            "temp: expected a number, came struct<x: double>; "
+            'take one of its fields in source.query: "temp"."x"',
+        ),
         ("hour", [7], "hour: expected a timestamp or a date, came int64"),
         ("site", [0.5], "site: expected text, a whole number or true/false, came double"),
     ],
@@ -362,6 +374,14 @@ def test_data_docs_open_with_what_stops_the_run(check, tmp_path):
     assert "temp: expected a number, came no such column; did you mean" in page
     assert "te&lt;mp" in page
     assert checked.breaches
+
+
+def test_data_docs_say_what_only_warns(check, tmp_path):
+    table = [{"check": "row_count", "min": 1_000_000, "severity": "warn"}]
+    checked = check(columns(), contract(expectations={"table": table}))
+    page = (tmp_path / "out/data_docs/index.html").read_text()
+    assert "small keeps its contract" in page
+    assert f"warning: {checked.warnings[0]}" in page
 
 
 def test_validation_json_says_of_each_expectation_what_came(check, tmp_path):

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 MOST_PAIRS = 12
 """How many keys of several columns are tried."""
+FEW_REPEATED = 0.01
+"""The share of rows that may repeat the key of others which is meant all the same."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +41,10 @@ def key(
     group: str | None,
     targets: Sequence[str],
 ) -> Key:
-    """Return the given key, or the best guess; with a row number where none is unique."""
+    """Return the given key, or the best guess; with a row number where none is unique.
+
+    A guess that few rows break is the key, and those rows are repeated: copies, as a rule.
+    """
     if given:
         return _given(database, facts, given)
     found = dict.fromkeys(_guesses(facts, time, group, targets))
@@ -48,6 +53,9 @@ def key(
     for guess in found:
         if _is_unique(facts, guess) or counts.get(guess) == rows:
             return Key(guess, "a guess: no two rows share it")
+    nearest = max(counts, key=counts.__getitem__, default=())
+    if nearest and rows - counts[nearest] <= FEW_REPEATED * rows:
+        return _given(database, facts, nearest)
     number = _free("row_number", facts)
     note = "no columns were found that tell rows apart: the query numbers them"
     return Key((number,), note, "row_number() OVER ()")

@@ -49,7 +49,10 @@ def planned(wish: Wish) -> Plan:
 def _look(plan: Plan, source: Located, folder: Path) -> None:
     with opened(source, folder) as (database, reader):
         database.execute(f"CREATE VIEW source AS SELECT * FROM {reader}")
-        _named(plan, types(database))
+        found = types(database)
+        if source.misread is not None:
+            source.misread(found)
+        _named(plan, found)
         left = _open(plan, database, reader)
         plan.facts = facts(database)
         plan.rows = next((f.rows for f in plan.facts.values()), 0)

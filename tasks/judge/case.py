@@ -65,8 +65,12 @@ class Case:
         return self.contract.target_columns[target].tier == "critical"
 
     def unit(self, target: str) -> str:
-        """Return a target's unit."""
-        return self.contract.target_columns[target].unit
+        """Return a target's unit, as it stands behind a number."""
+        return self.contract.target_columns[target].unit_words
+
+    def told(self, value: float, target: str) -> str:
+        """Return an error in a target's unit, in words."""
+        return f"{value:.4g} {self.unit(target)}".rstrip()
 
     @cached_property
     def slices(self) -> dict[tuple[str, str], SliceScore]:
@@ -120,7 +124,7 @@ class Case:
     def unmoved(self, rule: str, target: str, metric: Metric) -> Ruling:
         """Return the ruling of a relative rule on a target that is still."""
         own = self.scores.of("candidate", target, metric)
-        error = "" if own is None else f"; {metric} {own:.4g} {self.unit(target)}"
+        error = "" if own is None else f"; {metric} {self.told(own, target)}"
         return self.silent(rule, target, f"{STILL}{error}")
 
     def unsure(self, rule: str, target: str, reason: str) -> Ruling:

@@ -149,12 +149,14 @@ def _no_worse(
 ) -> Ruling:
     if isinstance(effect, str):
         return case.unsure(words, target, effect)
-    named, unit = case.scores.opponent, case.unit(target)
+    named = case.scores.opponent
     limit = 1 + rule.margin
     passed = effect.high <= limit * (1 + ROUNDING)
     own = case.beside("champion", target, rule.metric)
     other = case.scores.of("champion", target, rule.metric)
-    errors = "" if None in (own, other) else f"{own:.4g} {unit}, {named} {other:.4g} {unit}: "
+    errors = ""
+    if own is not None and other is not None:
+        errors = f"{case.told(own, target)}, {named} {case.told(other, target)}: "
     reason = f"{errors}{told(effect, case.contract.gate.confidence)}"
     found = case.ruling(words, target, passed, effect.high, limit, reason)
     unsure = not passed and effect.p_worse > level(case)

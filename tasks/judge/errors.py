@@ -31,7 +31,7 @@ def _absolute(case: Case, rule: AbsoluteRule, target: str) -> Ruling:
         reason = f"{rule.metric} is undefined: {_why(case, rule.metric, target)}"
         return case.ruling(words, target, False, None, limit, reason)
     passed = value <= limit if at_most else value >= limit
-    unit = "" if rule.metric in UNITLESS else f" {case.unit(target)}"
+    unit = "" if rule.metric in UNITLESS else f" {case.unit(target)}".rstrip()
     reason = f"{rule.metric} {value:.4g}{unit}, limit {limit:g}{unit}"
     return case.ruling(words, target, passed, value, limit, reason)
 
@@ -77,12 +77,12 @@ def _baseline(case: Case, rule: BaselineRule, target: str) -> Ruling:
         return case.ruling(words, target, True, value, None, reason, blocks=False)
     limit = other * (1 - rule.by)
     passed = value < limit if rule.by == 0 else value <= limit
-    unit = case.unit(target)
     way = "below" if value <= other else "above"
     change = f"{abs(1 - value / other):.1%} {way}" if other else "against"
     if other and value / other >= MANY:
         change = f"{value / other:.3g} times"
-    reason = f"{value:.4g} {unit}, {change} {rule.baseline}'s {other:.4g} {unit}"
+    told = case.told(other, target)
+    reason = f"{case.told(value, target)}, {change} {rule.baseline}'s {told}"
     return case.ruling(words, target, passed, value, limit, reason)
 
 

@@ -66,6 +66,8 @@ class Against:
     """What the section shows. `axis` is None where there are no effects."""
 
     metric: str
+    asked: bool
+    """Whether a rule of the gate asks for the comparison."""
     margin: str
     confidence: str
     order: str
@@ -98,6 +100,7 @@ def against(contract: Contract, verdict: Verdict) -> Against | None:
     reach = _reach(shown, margin)
     return Against(
         metric=(rule.metric if rule else "rmse").upper(),
+        asked=rule is not None,
         margin=percent(margin, sign=False),
         confidence=percent(contract.gate.confidence, 0, sign=False),
         order=ORDERS[opponent.order] if opponent else "",

@@ -56,7 +56,10 @@ def _pairs(folder: Path) -> list[tuple[Path, Path]]:
     """Return the files before and after, by time. Raises DataError where one lacks the other."""
     before = sorted(folder.rglob("*.mli.*.nc"), key=lambda file: file.name)
     if not before:
-        raise DataError(f"expected ClimSim's files *.mli.*.nc below {folder}, there are none")
+        raise DataError(
+            f"expected ClimSim's files *.mli.*.nc below {folder.absolute()}, there are none; say "
+            "where yours are: --set source.options.folder=FOLDER"
+        )
     pairs = [(file, file.with_name(file.name.replace(".mli.", ".mlo."))) for file in before]
     alone = [one.name for one, other in pairs if not other.is_file()]
     if alone:

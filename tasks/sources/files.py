@@ -11,7 +11,8 @@ import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
 from tasks.addresses import clean, shown
-from tasks.errors import DataError
+from tasks.errors import DataError, SourceAway
+from tasks.passing import passes
 from tasks.storage import digest, file_digest
 
 ENDINGS = {
@@ -61,9 +62,27 @@ def find_files(address: str, dataset: str, kind: str) -> Files:
     fs, path = _system(address)
     try:
         return _found(fs, path, address, dataset, kind)
-    except (OSError, ValueError) as error:
+    except DataError:
+        raise
+    except Exception as error:
+        if not (isinstance(error, OSError | ValueError) or _of_client(error)):
+            raise
         words = clean(f"{type(error).__name__}: {error}")
-        raise DataError(f"the source of {dataset} cannot be reached: {words}") from None
+        told = f"the source of {dataset} cannot be reached: {words}{_mend(fs)}"
+        raise (SourceAway if fs and passes(error) else DataError)(told) from None
+
+
+def _of_client(error: Exception) -> bool:
+    """Say whether a fault is of a package that reaches an address: S3's has faults that are no
+    OSErrors, such as for keys that are not set."""
+    return type(error).__module__.partition(".")[0] not in ("builtins", "tasks")
+
+
+def _mend(fs: Any) -> str:
+    """Say which settings S3's client goes by."""
+    if fs is None or "s3" not in fs.protocol:
+        return ""
+    return ". Look at AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_ENDPOINT_URL"
 
 
 def _system(address: str) -> tuple[Any, str]:

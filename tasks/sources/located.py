@@ -1,6 +1,6 @@
 """A source as it is now: what tells one content of it from another, and how DuckDB reads it."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -37,6 +37,8 @@ class Located:
     """Returns all rows, where the database was asked for some."""
     recent: "Callable[[Cut | None], str] | None" = None
     """Returns a hash of some rows, where nothing else tells whether they have changed."""
+    misread: Callable[[Collection[str]], None] | None = None
+    """Raises DataError where these columns, as DuckDB reads them, are not the source's own."""
     kept: Any = field(default=None, repr=False)
     """What must live as long as this does, such as a temporary folder."""
 

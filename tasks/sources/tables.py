@@ -1,6 +1,7 @@
 """Parquet, CSV and Feather. DuckDB reads the first two where they are, at addresses too."""
 
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,6 +10,7 @@ from tasks.database import literal
 from tasks.errors import DataError
 from tasks.sources.files import Files
 from tasks.sources.located import Located
+from tasks.sources.ragged import refuse_ragged
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -23,14 +25,17 @@ def from_tables(source: ParquetSource | CsvSource | FeatherSource, files: Files)
         return Located(files.name, files.identity, batches=lambda: _feather(files))
     texts = source.missing if isinstance(source, CsvSource) else MISSING
     reader = _sql(files.addresses, source.kind == "parquet", texts)
-    return Located(files.name, files.identity, files.addresses, reader, files.fs)
+    misread = None if source.kind == "parquet" else partial(refuse_ragged, files)
+    return Located(files.name, files.identity, files.addresses, reader, files.fs, misread=misread)
 
 
 def from_file(file: Path) -> Located:
     """Return the rows of one Parquet or CSV file as a source."""
     files = Files(str(file), (str(file),))
     reader = _sql(files.paths, file.suffix.lower() == ".parquet", MISSING)
-    return Located(files.name, files.identity, files.paths, reader)
+    return Located(
+        files.name, files.identity, files.paths, reader, misread=partial(refuse_ragged, files)
+    )
 
 
 def _sql(addresses: tuple[str, ...], parquet: bool, texts: tuple[str, ...]) -> str:

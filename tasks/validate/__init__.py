@@ -64,6 +64,12 @@ def accept(contract: Contract, checked: Checked | None) -> Checked | None:
     return checked
 
 
+def warnings_of(contract: Contract, checked: Checked) -> list[str]:
+    """Return what does not hold and stops nothing, in words; of rows' age as it is now."""
+    old = [words for severity, words in stale(contract, checked) if severity == "warn"]
+    return [*checked.warnings, *old]
+
+
 def last_rows(contract: Contract, snapshot: Snapshot) -> int | None:
     """Return how many rows the last other snapshot had that kept the contract, where the contract
     asks for it; None where there is none."""

@@ -34,9 +34,9 @@ from run to run."""
 def write_docs(
     contract: Contract, checked: Checked, found: Sequence[Outcome], result: Any, folder: Path
 ) -> None:
-    """Write `index.html` into `folder`: the library's page, headed by what stops the run and
-    what is in quarantine. Changes `result`: its texts come out escaped. The same rows make
-    the same page.
+    """Write `index.html` into `folder`: the library's page, headed by what stops the run,
+    what it warns of and what is in quarantine. Changes `result`: its texts come out escaped. The
+    same rows make the same page.
     """
     from great_expectations.render.renderer.page_renderer import ValidationResultsPageRenderer
 
@@ -71,6 +71,7 @@ def offline(page: str, title: str, head: str) -> str:
 def _head(contract: Contract, checked: Checked) -> str:
     state = "breaks its contract" if checked.breaches else "keeps its contract"
     items = [f'<li class="text-danger">{escape(b)}</li>' for b in checked.breaches]
+    items += [f'<li class="text-warning">warning: {escape(w)}</li>' for w in checked.warnings]
     items += [
         f"<li>quarantined {r.rows:,} row{'s' * (r.rows > 1)}: {escape(r.expectation)}"
         f"<br><small>{escape('; '.join(r.examples))}</small></li>"

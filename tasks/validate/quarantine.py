@@ -3,7 +3,8 @@
 In: Outcomes and the rows' file. Out: `quarantine.parquet` and a Reason per broken expectation.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +43,9 @@ def reasons_of(contract: Contract, outcomes: Sequence[Outcome], file: Path) -> l
     broken = [o for o in outcomes if o.rows]
     wanted = sorted({i for o in broken for i in o.rows[:EXAMPLES]})
     with pq.ParquetFile(file) as source:
-        names = [n for n in source.schema_arrow.names if n in _named(contract, broken)]
+        every = source.schema_arrow.names
+        shown = {*contract.key, *(c for o in broken for c in _judged(o, every))}
+        names = [n for n in every if n in shown]
         table = source.read(columns=["_row", *names])
     kept = table.take(np.searchsorted(table.column("_row").to_numpy(), wanted))
     cells = {row["_row"]: row for row in kept.to_pylist()}
@@ -75,17 +78,21 @@ def rows_at(source: pq.ParquetFile, bad: Any) -> Iterator[pa.RecordBatch]:
         start += len(batch)
 
 
-def _named(contract: Contract, broken: Sequence[Outcome]) -> set[str]:
-    return {*contract.key, *(c for o in broken for c in o.check.columns)}
+def _judged(outcome: Outcome, names: Iterable[str]) -> Sequence[str]:
+    """Return the columns of a check, or those that a condition in SQL has among its words."""
+    text = outcome.check.subject
+    return outcome.check.columns or [
+        n for n in names if re.search(rf"(?<!\w){re.escape(n)}(?!\w)", text)
+    ]
 
 
 def _example(contract: Contract, outcome: Outcome, cells: dict[str, Any]) -> str:
     """Return the offending value and the row's key: `1048.36 at origin=EWR`."""
-    values = {c: _text(cells[c]) for c in outcome.check.columns}
+    values = {c: _text(cells[c]) for c in _judged(outcome, cells)}
     pairs = [f"{c}={v}" for c, v in values.items()]
-    value = ", ".join(pairs if len(pairs) > 1 else values.values())
+    value = ", ".join(pairs if len(pairs) > 1 or not outcome.check.columns else values.values())
     key = ", ".join(f"{c}={_text(cells[c])}" for c in contract.key if c in cells)
-    return f"{value} at {key}" if key else f"{value} in row {cells['_row']}"
+    return f"{value} at {key}".lstrip() if key else f"{value} in row {cells['_row']}"
 
 
 def key_text(contract: Contract, cells: Mapping[str, Any]) -> str:

@@ -94,9 +94,17 @@ def _fault(column: str, kinds: list[Kind], schema: pa.Schema, alike: list[str]) 
     found = schema.field(column).type
     for kind in kinds:
         if not holds(kind, found):
-            mend = f"cast it in source.query: {quoted(column)}::{_CASTS[kind]}"
-            return f"{column}: expected {WORDS[kind]}, came {found}; {mend}"
+            return f"{column}: expected {WORDS[kind]}, came {found}; {_mend(column, kind, found)}"
     return ""
+
+
+def _mend(column: str, kind: Kind, found: pa.DataType) -> str:
+    """Say what to do about a type. What holds several values cannot be cast to one."""
+    if pa.types.is_struct(found) and found.num_fields:
+        return f"take one of its fields in source.query: {quoted(column)}.{quoted(found[0].name)}"
+    if pa.types.is_nested(found):
+        return f"take one of its values in source.query: {quoted(column)}[1]"
+    return f"cast it in source.query: {quoted(column)}::{_CASTS[kind]}"
 
 
 def _is_number(column: pa.DataType) -> bool:
