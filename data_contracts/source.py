@@ -75,6 +75,8 @@ def _no_secret(text: str) -> str:
     without saying it."""
     if _SECRETS.search(text):
         hint = "name an environment variable or a Prefect block: connection: {env: PLANT_DSN}"
+        if text.startswith(("s3:", "s3a:")):
+            hint = "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY in the environment instead"
         raise refused("text without user or password", "an address with credentials", hint)
     return text
 

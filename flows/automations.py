@@ -16,8 +16,10 @@ from flows.names import (
     DRIFT,
     HELD,
     PUBLISHED,
+    REFUSED,
     REJECTED,
     SUSPENDED,
+    UNUSABLE,
     WAITING,
     resource,
 )
@@ -191,7 +193,9 @@ def _notifications(client: "SyncPrefectClient") -> list["AutomationCore"]:
     return made
 
 
-_TOLD_OF = (PUBLISHED, HELD, BLOCKED, BREACH, WAITING, REJECTED, "Failed", "Crashed")
+_TOLD_OF = (
+    PUBLISHED, HELD, BLOCKED, BREACH, UNUSABLE, REFUSED, WAITING, REJECTED, "Failed", "Crashed",
+)  # fmt: skip
 _ASKED = """It waits for approval: answer its form there, or run this where its storage root is.
 polycast approve {{ flow_run.id }}
 

@@ -77,9 +77,14 @@ class Drawing(logging.Handler):
         elif state == "started":
             self._started(str(getattr(record, "stage", "")))
         elif state == "told":
-            self.console.print(f"  train: {record.getMessage()}", markup=False, soft_wrap=True)
+            self._told(record)
         elif state in MARKS:
             self._ended(record, state)
+
+    def _told(self, record: logging.LogRecord) -> None:
+        level = "warning: " if record.levelno >= logging.WARNING else ""
+        line = f"  {getattr(record, 'stage', '')}: {level}{record.getMessage()}"
+        self.console.print(line, markup=False, soft_wrap=True)
 
     def _started(self, stage: str) -> None:
         self.clear()

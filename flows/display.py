@@ -1,5 +1,6 @@
 """What the terminal shows of contracts, runs and verdicts."""
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -21,6 +22,8 @@ OTHERS = ("champion", "independent", "persistence", "ridge", "trees", "mean")
 SAME_ROWS = 0.99
 """A model that answers this share of the candidate's rows is told no note."""
 MOST_NOTES = 6
+MOST_TARGETS = 40
+"""How many targets the table has at most: of more, those with the least R²."""
 MOST_FAILED = 12
 """How many targets that fail a rule are told one by one; the report has all."""
 
@@ -28,14 +31,18 @@ MOST_FAILED = 12
 def metric_table(contract: Contract, scores: Scores) -> Table:
     """Return RMSE per target in its unit, the candidate's beside every other model's."""
     others = [m for m in OTHERS if m in scores.models]
-    table = _table("RMSE on the test rows, in the target's unit")
+    shown, every = _shown(contract, scores), len(contract.target_columns)
+    fewer = f": the {len(shown)} of {every} targets with the least R²; the report has all"
+    title = "RMSE on the test rows, in the target's unit"
+    table = _table(title + (fewer if len(shown) < every else ""))
     table.add_column("target", overflow="fold")  # where there is little room: no number is cut
     for model in ("candidate", *others):
         heading = scores.opponent if model == "champion" else model
         table.add_column(heading, justify="right", no_wrap=True)
     table.add_column("R²", justify="right", no_wrap=True)
     notes = []
-    for name, target in contract.target_columns.items():
+    for name in shown:
+        unit = contract.target_columns[name].unit_words
         values = {m: scores.of(m, name, "rmse") for m in ("candidate", *others)}
         known = [v for v in values.values() if v is not None]
         cells = {m: _cell(v, v is not None and v == min(known)) for m, v in values.items()}
@@ -43,10 +50,21 @@ def metric_table(contract: Contract, scores: Scores) -> Table:
             cells[model].append("*", style="dim")
             notes.append(f"* {name}: {note}")
         r2 = scores.of("candidate", name, "r2")
-        label = Text.assemble(name, (f" {target.unit_words}", "dim"))
+        label = Text.assemble(name, (f" {unit}", "dim"))
         table.add_row(label, *cells.values(), _cell(r2, digits=3))
     table.caption = "\n".join(notes[:MOST_NOTES]) or None
     return table
+
+
+def _shown(contract: Contract, scores: Scores) -> list[str]:
+    """Return the targets that the table has, in the contract's order."""
+
+    def fit(name: str) -> float:
+        found = scores.of("candidate", name, "r2")
+        return math.inf if found is None else found
+
+    worst = set(sorted(contract.target_columns, key=fit)[:MOST_TARGETS])
+    return [name for name in contract.target_columns if name in worst]
 
 
 def _fewer_rows(scores: Scores, target: str, models: list[str]) -> Iterator[tuple[str, str]]:

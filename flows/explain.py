@@ -3,6 +3,7 @@
 import traceback
 
 from data_contracts.errors import ContractError, UnknownDataset
+from flows.names import REFUSED, UNUSABLE
 from flows.refusals import refusal
 from flows.server import ServerFault
 from tasks.addresses import clean
@@ -12,6 +13,8 @@ from tasks.room import no_room, ran_out
 from tasks.storage import BrokenWork, local_home
 
 FAULT, USAGE, DATA = 1, 2, 4
+FAILURES = {DATA: UNUSABLE, USAGE: REFUSED}
+"""The names of a run's failed states by exit code; of other faults, Prefect's own."""
 
 
 def explain(error: Exception) -> tuple[str, int]:

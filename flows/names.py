@@ -19,9 +19,11 @@ STAGES: tuple[Stage, ...] = get_args(Stage)
 
 PUBLISHED, KEPT, BLOCKED, BREACH = "Published", "Kept", "Blocked", "Breach"
 WAITING, REJECTED, HELD = "Waiting", "Rejected", "Held"
+UNUSABLE, REFUSED = "Unusable", "Refused"
 """Names of final states. Kept: a passed version as of a day, which is no champion. Waiting: for
 a person's approval, after which it is published by a run of its own. Held: a version whose model
-failed its proof."""
+failed its proof. Unusable: data that is missing, unreadable or too little. Refused: a contract that
+cannot be used."""
 DRIFT, DECAY = "polycast.drift", "polycast.decay"
 """Events of a dataset: inputs that moved, and errors that have grown."""
 SUSPENDED = "Suspended"

@@ -11,7 +11,7 @@ from typing import Any, ParamSpec, TypeVar
 
 from prefect.states import Completed, Failed
 
-from flows.explain import explain
+from flows.explain import FAILURES, explain
 from flows.names import BREACH, ending, message
 from tasks.errors import Breach
 from tasks.records import Run
@@ -29,8 +29,9 @@ def told(flow: Callable[P, R]) -> Callable[P, R]:
         try:
             result = flow(*args, **kwargs)
         except Exception as error:
-            name = BREACH if isinstance(error, Breach) else None
-            state = Failed(name=name, message=explain(error)[0], data=error)
+            said, code = explain(error)
+            name = BREACH if isinstance(error, Breach) else FAILURES.get(code)
+            state = Failed(name=name, message=said, data=error)
         else:
             if not isinstance(result, Run):
                 return result

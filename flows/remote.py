@@ -7,7 +7,7 @@ from uuid import UUID
 
 from rich.console import Console
 
-from flows.explain import DATA, FAULT
+from flows.explain import DATA, FAILURES, FAULT
 from flows.names import BREACH, how_to_decide, run_name
 from flows.results import WAITING_CODE, Result, code
 from flows.server import ServerFault
@@ -92,7 +92,7 @@ def _result(dataset: str, run: "FlowRun") -> Result:
     state = run.state
     assert state is not None
     seconds = run.total_run_time.total_seconds()
-    return Result(dataset, str(state.name), _said(state, run.id), seconds, _code(state))
+    return Result(dataset, str(state.name), _said(state, run.id), seconds, exit_code(state))
 
 
 def _address(run: "FlowRun") -> str:
@@ -149,7 +149,7 @@ def _is_over(state: "State[Any]") -> bool:
 
 def _ended(state: "State[Any]", run: UUID, console: Console) -> int:
     """Say how the run ended, and return the exit code for it."""
-    found = _code(state)
+    found = exit_code(state)
     style = {0: "bold green", WAITING_CODE: "bold yellow"}.get(found, "bold red")
     console.print(f"[{style}]{state.name}[/]")
     console.print(f"  {_said(state, run)}", markup=False, soft_wrap=True)
@@ -162,8 +162,9 @@ def _said(state: "State[Any]", run: UUID) -> str:
     return state.message or ""
 
 
-def _code(state: "State[Any]") -> int:
+def exit_code(state: "State[Any]") -> int:
     """Return the exit code for the state in which a run has ended, or waits."""
     if state.is_completed() or state.is_paused():
         return code(str(state.name))
-    return DATA if state.name == BREACH else FAULT
+    codes = {BREACH: DATA} | {name: code for code, name in FAILURES.items()}
+    return codes.get(str(state.name), FAULT)

@@ -13,7 +13,7 @@ from tasks.database import literal
 from tasks.drift import Drift, stability
 from tasks.histograms import compared
 from tasks.learning.reference import Histogram, read_reference
-from tasks.learning.shift import bins
+from tasks.learning.shift import bins, shift_of
 from tasks.records import Shards
 
 
@@ -47,7 +47,7 @@ def _drift(contract: Contract, was: Histogram, now: Histogram) -> Drift:
     before, after = bins(was, now, missing=not was.target)
     meaning = (contract.target_columns if was.target else contract.feature_columns)[was.column]
     index, chance = stability(before, after)
-    known = sum(now.counts)
+    known, moved = sum(now.counts), shift_of(was, now)
     return Drift(
         column=was.column,
         target=was.target,
@@ -57,4 +57,7 @@ def _drift(contract: Contract, was: Histogram, now: Histogram) -> Drift:
         low=was.low,
         high=was.high,
         outside=(now.counts[0] + now.counts[-1]) / known if known else None,
+        distance=moved.value("distance"),
+        missing=moved.value("missing"),
+        labels=moved.new,
     )

@@ -56,6 +56,12 @@ class Drift:
     high: float | None = None
     outside: float | None = None
     """The share of test rows with a value outside of that range; None for labels."""
+    distance: float | None = None
+    """The Wasserstein distance in units of the spread; None for labels, and where rows are few."""
+    missing: float | None = None
+    """By how much the share of missing values has changed; None for targets."""
+    labels: tuple[str, ...] = ()
+    """Some labels that are in the test rows alone."""
 
     @property
     def reading(self) -> Reading:

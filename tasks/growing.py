@@ -55,6 +55,17 @@ class Kept:
         stay += f" WHERE {before(contract, kind, self.until)}"
         return f"{stay} UNION ALL {made} AND {_from(contract, kind, self.until)}"
 
+    def told(self, rows: int) -> str:
+        """Return what stays and what was read, of so many rows that there are now."""
+        import pyarrow.parquet as pq
+
+        before = pq.read_metadata(self.file).num_rows
+        until, since = (f"{when:%Y-%m-%d %H:%M:%S}" for when in (self.until, self.since))
+        return (
+            f"{rows:,} rows now, {before:,} last time: rows before {until} UTC stay as they were, "
+            f"the source was read from {since} UTC on"
+        )
+
     def fits(self, database: "duckdb.DuckDBPyConnection", rows: Types) -> bool:
         """Whether the rows that stay have the query's columns and types."""
         found = database.execute(f"DESCRIBE FROM read_parquet({literal(str(self.file))})")

@@ -6,6 +6,7 @@ what was observed from then on is left out.
 Raises DataError where the source is missing, empty, unreadable or not what the query needs.
 """
 
+import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 BATCH_ROWS = 65_536
+log = logging.getLogger("polycast")
 
 
 def take_snapshot(
@@ -92,6 +94,8 @@ def _take(
         wanted = _rows(database, contract, have, rows, last)
         stream = database.sql(wanted).to_arrow_reader(BATCH_ROWS)
         count, types = _write(stream, file)
+        if last is not None:
+            log.info(last.told(count), extra={"stage": STAGE.name, "state": "told"})
     except (duckdb.BinderException, duckdb.CatalogException) as error:
         raise _misfit(have, source.name, error) from None
     end = last_moment(contract, have)

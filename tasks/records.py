@@ -79,7 +79,7 @@ class Checked(Record):
         broken = len(self.breaches) + len(self.warnings)
         state = f"{broken} broken" if broken else "all hold"
         warn = f", {len(self.warnings)} of them to warn" if self.warnings else ""
-        return f"{self.expectations} expectations, {state}{warn}; {self.counted}"
+        return f"{self.expectations:,} expectations, {state}{warn}; {self.counted}"
 
     @property
     def counted(self) -> str:

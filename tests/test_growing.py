@@ -1,5 +1,6 @@
 """A source that grows: the snapshot is the one that reading all of it would give, to the byte."""
 
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -77,17 +78,25 @@ def test_rows_without_a_time_stay(tmp_path: Path) -> None:
         assert rows["id"].to_pylist() == list(range(count))
 
 
-def test_older_rows_are_taken_from_the_last_snapshot(tmp_path: Path) -> None:
+def test_older_rows_are_taken_from_the_last_snapshot(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "polycast")
     file = tmp_path / "rows.parquet"
     contract = contract_of(file, incremental="3h")
     write(file, 100)
     ingested(contract)
+    assert "last time" not in caplog.text
     write(file, 130, start=1)
     rows = pq.read_table(root_storage().fetch(ingested(contract).place) / "rows.parquet")
     x = dict(zip(rows["id"].to_pylist(), rows["x"].to_pylist(), strict=True))
     assert x[95] == np.sin(95.0)
     assert x[96] == np.sin(97.0)
     assert len(x) == 130
+    assert (
+        "130 rows now, 100 last time: rows before 2024-01-05 00:00:00 UTC stay as they were, the "
+        "source was read from 2024-01-04 21:00:00 UTC on"
+    ) in caplog.text
 
 
 def test_after_the_last_snapshot_is_forgotten_all_is_read(tmp_path: Path) -> None:

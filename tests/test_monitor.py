@@ -243,6 +243,10 @@ def test_a_candidates_test_rows_are_held_against_what_the_champion_was_trained_o
     drifts = {d.column: d for d in found}
     assert drifts["x"].reading == "large"
     assert drifts["x"].unit == "m"
+    assert drifts["x"].distance is not None
+    assert drifts["z"].distance is not None
+    assert drifts["x"].distance > 5 * drifts["z"].distance
+    assert drifts["x"].missing == pytest.approx(0.012)
     assert drifts["z"].reading in ("within chance", "little")
     assert {d.column: d for d in drift(CONTRACT, shards, *files)}["x"].reading != "large"
     assert champion_drift(CONTRACT, shards, *files, "2") is None  # it keeps no histograms

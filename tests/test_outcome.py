@@ -6,6 +6,7 @@ import pytest
 
 from data_contracts.errors import UnknownDataset
 from flows.outcome import told
+from flows.remote import exit_code
 from flows.results import code, code_of
 from tasks.errors import Breach, DataError
 from tasks.records import Approval, Publication, Ruling, Run, Scores, Verdict
@@ -102,11 +103,18 @@ def test_a_breach_says_what_is_broken_first() -> None:
 
 
 @pytest.mark.parametrize(
-    "error", [DataError("the source of small is missing"), UnknownDataset("no contract is named x")]
+    ("error", "name", "expected"),
+    [
+        (DataError("the source of small is missing"), "Unusable", 4),
+        (UnknownDataset("no contract is named x"), "Refused", 2),
+        (ConnectionError("the registry is away"), "Failed", 1),
+    ],
 )
-def test_an_error_is_the_first_line_and_stays_the_exception(error: Exception) -> None:
+def test_an_error_is_the_first_line_and_stays_the_exception(
+    error: Exception, name: str, expected: int
+) -> None:
     state = ending(error)
-    assert state.name == "Failed"
+    assert (state.name, exit_code(state)) == (name, expected)
     assert state.message == str(error.args[0])
     assert state.data is error
 

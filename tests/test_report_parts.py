@@ -366,6 +366,19 @@ def test_drift_tells_the_columns_that_moved_most(case: Whole) -> None:
     assert "x 0.310 large 0 to 9.5 m &lt; 0.1 %" in found
     assert "temp target 0.120 moderate −3 to 90 °F none" in found
     assert "place 0.004 within chance —" in found
+    assert "New labels" not in found
+
+
+def test_drift_from_a_champion_tells_distance_missing_values_and_new_labels(case: Whole) -> None:
+    case.files["drift_from"] = "the rows that version 3 was trained on"
+    case.files["drift"] = [
+        Drift("x", False, "m", 0.31, 0.01, 0.0, 9.5, 0.02, distance=0.614, missing=0.3),
+        Drift("place", False, "", 0.12, 0.01, missing=0.0, labels=("north", "<b>")),
+    ]
+    found = section(case.write(), "drift")
+    assert "Distance Missing New labels" in found
+    assert "x 0.310 large 0 to 9.5 m 2.0 % 0.61 +30.0 %" in found
+    assert "place 0.120 moderate — — 0.0 % north, &lt;b&gt;" in found
 
 
 def test_cost_tells_size_and_times(case: Whole) -> None:

@@ -178,6 +178,21 @@ def test_no_number_is_cut_where_the_terminal_is_narrow() -> None:
     assert shown.get().count("18.52") == len(names) * len(models)
 
 
+def test_of_many_targets_the_table_has_those_that_are_learned_least() -> None:
+    contract = small_contract(targets={"level[128]": {"unit": "1"}})
+    scores = [
+        Score(fold=0, model="candidate", target=t, rows=9, mae=1.0, rmse=1.0, r2=i / 128, skill={})
+        for i, t in enumerate(contract.target_columns)
+    ]
+    console = Console(width=120)
+    with console.capture() as shown:
+        console.print(metric_table(contract, Scores(candidate=CANDIDATE, scores=tuple(scores))))
+    words = " ".join(shown.get().split())
+    assert "the 40 of 128 targets with the least R²; the report has all" in words
+    rows = [line.split()[0] for line in shown.get().splitlines() if line.startswith(" level_")]
+    assert rows == list(contract.target_columns)[:40]
+
+
 def test_without_a_control_nothing_is_said_of_sharing() -> None:
     contract, verdict = verdict_of({"a": (1.0, 2.0)})
     own = tuple(s for s in verdict.scores.scores if s.model == "candidate")

@@ -179,12 +179,9 @@ def check(dataset: Dataset, changes: Changes = None) -> None:
         from rich.console import Console
 
         from tasks.storage import root_storage
-        from tasks.validate import warnings_of
 
         console = Console(highlight=False)
         console.print(f"[bold green]{contract.dataset} keeps its contract[/]")
-        for warning in warnings_of(contract, checked):
-            console.print(f"  warning: {warning}", markup=False, soft_wrap=True)
         for reason in checked.reasons:
             console.print(
                 f"  quarantined: {reason.expectation}: {reason.rows:,} rows", markup=False

@@ -25,6 +25,12 @@ class Row:
     """Of the train rows."""
     outside: str
     """The share of test rows outside of it."""
+    distance: str
+    """How far apart the values lie, in spreads."""
+    missing: str
+    """By how much the share of missing values has changed."""
+    labels: str
+    """Labels that are new in the test rows."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +41,8 @@ class DriftTable:
     columns: int
     moderate: int
     large: int
+    measured: bool
+    """Whether distance, missing values and labels are told: against a champion's rows."""
 
 
 def drift_table(found: Sequence[Drift]) -> DriftTable | None:
@@ -47,6 +55,7 @@ def drift_table(found: Sequence[Drift]) -> DriftTable | None:
         columns=len(found),
         moderate=readings.count("moderate"),
         large=readings.count("large"),
+        measured=any(d.distance is not None or d.missing is not None for d in found),
     )
 
 
@@ -61,6 +70,9 @@ def _row(drift: Drift) -> Row:
         moved=drift.reading in ("moderate", "large"),
         range=ends,
         outside=_share(drift.outside),
+        distance=MISSING if drift.distance is None else fixed(drift.distance, 2),
+        missing=MISSING if drift.missing is None else percent(drift.missing, 1),
+        labels=", ".join(drift.labels),
     )
 
 
@@ -82,6 +94,9 @@ def drift_rows(found: Sequence[Drift]) -> list[dict[str, Any]]:
             "reading": row.reading,
             "train rows' range": f"{row.range} {row.unit}".strip(),
             "test rows outside": row.outside,
+            "distance in spreads": row.distance,
+            "missing": row.missing,
+            "new labels": row.labels,
         }
         for row in map(_row, found)
     ]

@@ -5,6 +5,7 @@ In: a contract and a Snapshot. Out: Checked, with `quarantine.parquet`, `validat
 expectations, after their artifact is written.
 """
 
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,8 @@ from tasks.releases import Offence, offences, releases
 from tasks.stage import Stage
 from tasks.storage import digest, root_storage
 from tasks.validate.conditions import stale
+
+log = logging.getLogger("polycast")
 
 
 def _reads(contract: Contract) -> Any:
@@ -97,7 +100,7 @@ def summary_markdown(contract: Contract, checked: Checked, docs: str) -> str:
     lines = [
         f"# {contract.dataset} {state}",
         "",
-        f"{checked.expectations} expectations on {checked.snapshot.rows:,} rows; "
+        f"{checked.expectations:,} expectations on {checked.snapshot.rows:,} rows; "
         f"{checked.counted}, {checked.rows:,} go on.",
         "",
         *(f"- **stop**: {breach}" for breach in checked.breaches),
@@ -135,4 +138,6 @@ def validate(contract: Contract, snapshot: Snapshot) -> Checked:
         contract.dataset, "validation", summary_markdown(contract, checked, docs), checked.summary
     )
     accept(contract, checked)
+    for warning in warnings_of(contract, checked):
+        log.warning(warning, extra={"stage": STAGE.name, "state": "told"})
     return checked
