@@ -43,7 +43,8 @@ def asked(where: str, **check: Any) -> Any:
         (
             {"check": "increasing", "column": "rain", "by": ["site"]},
             replaced("rain", 7, 0.1),
-            "rain: expected increasing in time within site, came 1 of 40 rows that break it",
+            "rain: expected increasing in time within site, came 1 of 40 rows that break it, "
+            "first at site=",
         ),
         (
             {"check": "sql", "holds": "count(DISTINCT site) >= 3"},
@@ -95,19 +96,25 @@ def test_a_condition_can_read_no_other_file(check, tmp_path):
     )
 
 
+TOO_WARM = (
+    "temp: expected at most 300 K, came 19 of 40 rows that break it, first at site=b, "
+    "hour=2020-01-01 10:00:00+00"
+)
+
+
 def test_a_row_can_stop_the_run_or_only_warn(check, tmp_path):
     between = {"check": "between", "column": "temp", "max": 300}
     checked = check(columns(), asked("rows", severity="warn", **between))
     assert (checked.quarantined, checked.breaches) == (0, ())
     (warning,) = checked.warnings
-    assert warning == "temp: expected at most 300 K, came 19 of 40 rows that break it"
+    assert warning == TOO_WARM
     assert "1 broken, 1 of them to warn" in checked.summary
 
 
 def test_a_row_that_stops_is_in_no_quarantine(check):
     between = {"check": "between", "column": "temp", "max": 300}
     checked = check(columns(), asked("rows", severity="stop", **between))
-    assert only_breach(checked) == "temp: expected at most 300 K, came 19 of 40 rows that break it"
+    assert only_breach(checked) == TOO_WARM
     assert checked.quarantined == 0
 
 

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
+import pyarrow.parquet as pq
+
 from data_contracts.contract import Contract
 from tasks.database import columns, connect, literal
 from tasks.records import Reason
@@ -91,7 +93,22 @@ def _came(contract: Contract, outcome: Outcome, rows: int, file: Path) -> str:
         case "ExpectColumnValuesToBeUnique" | "ExpectCompoundColumnsToBeUnique":
             return _duplicates(outcome, file)
         case _:
-            return f"{outcome.unexpected:,} of {rows:,} rows that break it"
+            broken = f"{outcome.unexpected:,} of {rows:,} rows that break it"
+            return f"{broken}{_first(contract, outcome, file)}"
+
+
+def _first(contract: Contract, outcome: Outcome, file: Path) -> str:
+    """Return the key of the first row that breaks an expectation, in words."""
+    there = pq.read_schema(file).names
+    names = [c for c in contract.key if c in there]
+    if outcome.first is None or not names:
+        return ""
+    texts = ", ".join(f"{columns([c])}::VARCHAR" for c in names)
+    query = f"SELECT {texts} FROM read_parquet({literal(str(file))}) WHERE _row = {outcome.first}"
+    with connect([file]) as database:
+        (values,) = database.execute(query).fetchall()
+    pairs = ", ".join(f"{c}={v}" for c, v in zip(names, values, strict=True))
+    return f", first at {pairs}"
 
 
 def _mean(contract: Contract, outcome: Outcome) -> str:

@@ -34,7 +34,9 @@ class Outcome:
     """Rows that it says nothing about, their cell being empty."""
     observed: Any = None
     rows: list[int] = field(default_factory=list)
-    """`_row` of the rows that break it, at most as many as were asked for."""
+    """`_row` of the rows that break it and are set aside, at most as many as were asked for."""
+    first: int | None = None
+    """`_row` of the first row that breaks it, whatever becomes of it; None where no row does."""
     released: int = 0
     """Rows that break it and that somebody has let through; they do not count as unexpected."""
     error: str = ""
@@ -219,6 +221,7 @@ def _outcome(check: Check, found: Any) -> Outcome:
         missing=values.get("missing_count"),
         observed=values.get("observed_value"),
         rows=index[0]["_row"] if check.severity == "quarantine" else [],
+        first=min(index[0]["_row"], default=None),
         error=_error(found.exception_info or {}),
     )
 
