@@ -133,6 +133,7 @@ def test_a_server_that_does_not_answer_is_told_without_the_password(
     with pytest.raises(DataError, match="PostgreSQL") as error:
         locate(small_contract(source=source()))
     assert "planted" not in str(error.value)
+    assert "Its address is in the environment variable PLANT_DSN" in str(error.value)
 
 
 @pytest.mark.parametrize(

@@ -158,6 +158,12 @@ def test_names_that_differ_by_case_alone_are_refused(check):
             'take one of its fields in source.query: "temp"."x"',
         ),
         ("hour", [7], "hour: expected a timestamp or a date, came int64"),
+        (
+            "hour",
+            ["31/12/2026"],
+            'hour: expected a timestamp or a date, came string; cast it in source.query: "hour"'
+            """::TIMESTAMP, or strptime("hour", '%d/%m/%Y') for text such as 31/12/2026""",
+        ),
         ("site", [0.5], "site: expected text, a whole number or true/false, came double"),
     ],
 )

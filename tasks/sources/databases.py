@@ -21,7 +21,7 @@ from tasks.errors import DataError
 from tasks.sources.cut import Ask, Bound, Cut
 from tasks.sources.files import Files, find_files
 from tasks.sources.located import STAGED, Located, write_batches
-from tasks.sources.secrets import address_of
+from tasks.sources.secrets import address_of, kept_in
 from tasks.storage import digest
 
 if TYPE_CHECKING:
@@ -122,8 +122,9 @@ def _guarded(source: SqlSource, files: Files | None, cut: Cut | None) -> Iterato
         ) from None
     except Exception as error:
         where = files.name if files else "PostgreSQL"
+        kept = f". Its address is in {kept_in(source.connection)}" if source.connection else ""
         raise DataError(
-            f"{where} does not answer source.statement: {clean(first_line(error))}"
+            f"{where} does not answer source.statement: {clean(first_line(error))}{kept}"
         ) from None
 
 

@@ -18,12 +18,18 @@ def address_of(connection: Connection) -> str:
     return found
 
 
+def kept_in(connection: Connection) -> str:
+    """Return in words where a database's address is kept."""
+    if connection.block:
+        return f"the Prefect block secret/{connection.block}"
+    return f"the environment variable {connection.env}"
+
+
 def _of_environment(connection: Connection) -> str:
     found = os.environ.get(connection.env or "")
     if not found:
         raise DataError(
-            f"source.connection asks for the environment variable {connection.env}, which is not "
-            "set where this runs"
+            f"source.connection asks for {kept_in(connection)}, which is not set where this runs"
         )
     return found
 

@@ -104,7 +104,10 @@ def _mend(column: str, kind: Kind, found: pa.DataType) -> str:
         return f"take one of its fields in source.query: {quoted(column)}.{quoted(found[0].name)}"
     if pa.types.is_nested(found):
         return f"take one of its values in source.query: {quoted(column)}[1]"
-    return f"cast it in source.query: {quoted(column)}::{_CASTS[kind]}"
+    cast = f"cast it in source.query: {quoted(column)}::{_CASTS[kind]}"
+    if kind == "time" and _is_text(found):
+        cast += f", or strptime({quoted(column)}, '%d/%m/%Y') for text such as 31/12/2026"
+    return cast
 
 
 def _is_number(column: pa.DataType) -> bool:
