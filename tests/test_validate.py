@@ -126,6 +126,16 @@ def test_a_renamed_column_is_named_with_the_nearest_there_is(check):
     )
 
 
+def test_a_column_that_the_contract_has_is_not_meant_by_another(check):
+    data = columns()
+    data["elsewhere"] = data.pop("wind")
+    features = {c: {} for c in ("temp", "wind", "windy")}
+    data["windy"] = data.pop("rain")
+    assert only_breach(check(data, contract(features=features))).startswith(
+        "wind: expected a number, came no such column; rename it in source.query"
+    )
+
+
 def test_a_missing_column_stops_and_still_leaves_the_files(check, tmp_path):
     data = columns()
     del data["rain"]

@@ -39,10 +39,12 @@ def schema_faults(contract: Contract, schema: pa.Schema) -> dict[str, str]:
     alike: dict[str, list[str]] = {}
     for name in schema.names:
         alike.setdefault(name.lower(), []).append(name)
+    wanted = needs(contract)
+    free = [name for name in schema.names if name not in wanted and name != "_row"]
     return {
         column: fault
-        for column, kinds in needs(contract).items()
-        if (fault := _fault(column, kinds, schema, alike.get(column.lower(), [])))
+        for column, kinds in wanted.items()
+        if (fault := _fault(column, kinds, schema, alike.get(column.lower(), []), free))
     }
 
 
@@ -79,10 +81,13 @@ def _uses(contract: Contract) -> Iterator[tuple[str, Kind]]:
             yield check.column, "number"
 
 
-def _fault(column: str, kinds: list[Kind], schema: pa.Schema, alike: list[str]) -> str:
-    """Return what is wrong with a column; `alike` are the names that differ by case at most."""
+def _fault(
+    column: str, kinds: list[Kind], schema: pa.Schema, alike: list[str], free: list[str]
+) -> str:
+    """Return what is wrong with a column; `alike` are the names that differ by case at most, and
+    `free` those that the contract does not name."""
     if column not in alike:
-        near = did_you_mean(column, [n for n in schema.names if n != "_row"])
+        near = did_you_mean(column, free)
         mend = f"{near} rename it in source.query or in the contract".strip()
         return f"{column}: expected {WORDS[kinds[0]]}, came no such column; {mend}"
     twins = [name for name in alike if name != column]
