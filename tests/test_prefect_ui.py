@@ -167,7 +167,7 @@ def test_a_run_that_fails_says_first_what_to_do(team: Team, browser: Any) -> Non
     from playwright.sync_api import expect
 
     run_from_the_form(team, browser, "recipe.epochs=0")
-    expect(browser.get_by_text("Failed", exact=True).first).to_be_visible()
+    expect(browser.get_by_text("Refused", exact=True).first).to_be_visible()
     expect(browser.get_by_text("expected a number of 1 or more").first).to_be_visible()
 
 
