@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from data_contracts.contract import Contract
 from tasks.database import connect, literal, quoted
+from tasks.learning import shift
 from tasks.records import Shards
 
 if TYPE_CHECKING:
@@ -227,17 +228,14 @@ def _aligned(train: Bins, test: Bins) -> tuple[Counts, Counts]:
 def stability(train: Counts, test: Counts) -> tuple[float, float]:
     """Return the population stability index of two counts (bins,), and what is chance in it.
 
-    Half a row is added to every bin, so that an empty one has a logarithm. Both are 0 where
-    either has no rows, or there is one bin.
+    Both are 0 where either has no rows, or there is one bin.
     """
     seen = (train > 0) | (test > 0)
     train, test = train[seen], test[seen]
     if not train.sum() or not test.sum() or len(train) < 2:
         return 0.0, 0.0
-    p, q = (n + 0.5 for n in (train, test))
-    p, q = p / p.sum(), q / q.sum()
     chance = (1 / train.sum() + 1 / test.sum()) * _chi_squared(len(train) - 1)
-    return float(np.sum((q - p) * np.log(q / p))), float(chance)
+    return shift.stability(train, test), float(chance)
 
 
 def _chi_squared(degrees: int) -> float:

@@ -14,6 +14,7 @@ from tasks.database import columns, connect, literal
 from tasks.records import Reason
 from tasks.spans import unit
 from tasks.validate.engine import Outcome
+from tasks.validate.quarantine import key_text
 
 KEYS_NAMED = 3
 """How many duplicate keys a breach names."""
@@ -107,8 +108,7 @@ def _first(contract: Contract, outcome: Outcome, file: Path) -> str:
     query = f"SELECT {texts} FROM read_parquet({literal(str(file))}) WHERE _row = {outcome.first}"
     with connect([file]) as database:
         (values,) = database.execute(query).fetchall()
-    pairs = ", ".join(f"{c}={v}" for c, v in zip(names, values, strict=True))
-    return f", first at {pairs}"
+    return f", first at {key_text(contract, dict(zip(names, values, strict=True)))}"
 
 
 def _mean(contract: Contract, outcome: Outcome) -> str:
