@@ -10,6 +10,7 @@ from rich.text import Text
 
 from tasks.draft import Draft, Wish, draft, save
 from tasks.errors import WrongRequest
+from tasks.wording import rows_of
 
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
 FOLDER = Path("data_contracts")
@@ -67,7 +68,7 @@ def show_draft(made: Draft, named: str) -> None:
     """Print where a draft lies, what was found to warn of, and what comes next."""
     console = Console(highlight=False)
     left = f"; left out: {made.left:,}" if made.left else ""
-    found = f"{made.rows:,} rows, {made.features:,} features{left}"
+    found = f"{rows_of(made.rows)}, {made.features:,} features{left}"
     console.print(Text.assemble((str(made.file), "bold green"), f"  {found}"), soft_wrap=True)
     for warning in made.warnings:
         said = Text.assemble(("warning", "yellow"), f": {warning}")

@@ -9,6 +9,7 @@ from tasks.records import Checked
 from tasks.releases import Release, releases
 from tasks.storage import root_storage
 from tasks.validate import validations
+from tasks.wording import rows_of
 
 
 def show_quarantine(contract: Contract, limit: int) -> None:
@@ -51,7 +52,7 @@ def show_release(contract: Contract, made: Release) -> None:
     """Print what was released, and what makes it count."""
     console = Console(highlight=False)
     rows = len({key for key, _ in made.offences})
-    console.print(f"[bold green]{contract.dataset}: {rows:,} rows released[/]")
+    console.print(f"[bold green]{contract.dataset}: {rows_of(rows)} released[/]")
     for reason, count in made.reasons.items():
         console.print(f"  {count:>9,}  {reason}", markup=False, soft_wrap=True)
     console.print(f"They go on from the next run on: polycast retrain {contract.dataset}")

@@ -22,6 +22,7 @@ from data_contracts.split import BlockedSplit, TimeSplit, seconds
 from tasks.errors import DataError
 from tasks.learning.tables import label_texts, numbers
 from tasks.learning.tables import seconds as moments_of
+from tasks.wording import rows_of
 
 SAMPLE_ROWS = 50_000
 WINDOW = 6
@@ -59,8 +60,9 @@ def check_leaks(contract: Contract, rows: pa.Table) -> None:
     found = [leak for leak in leaks(contract, rows) if leak.ahead > gap]
     if found:
         told = "\n".join(
-            f"{leak.column} holds {leak.target} of {leak.rows} rows later, {leak.ahead / 3600:g} "
-            f"hours ahead: with a gap of {split.gap}, train rows would hold targets of test rows"
+            f"{leak.column} holds {leak.target} of {rows_of(leak.rows)} later, "
+            f"{leak.ahead / 3600:g} hours ahead: with a gap of {split.gap}, train rows would hold "
+            "targets of test rows"
             for leak in found
         )
         need = written(int(np.ceil(max(leak.ahead for leak in found))))

@@ -10,6 +10,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from tasks.wording import rows_of
+
 Metric = Literal["mae", "rmse", "r2", "rrmse", "bias", "max_error", "correlation", "crps"]
 Outcome = Literal["pass", "fail", "insufficient evidence", "needs approval"]
 RunOutcome = Literal["published", "held", "blocked", "waiting", "rejected"]
@@ -42,7 +44,7 @@ class Snapshot(Record):
 
     @property
     def summary(self) -> str:
-        return f"{self.rows:,} rows, {len(self.columns)} columns"
+        return f"{rows_of(self.rows)}, {len(self.columns)} columns"
 
 
 class Reason(Record):
@@ -85,7 +87,7 @@ class Checked(Record):
     def counted(self) -> str:
         """The rows that are set aside, and those that are released."""
         rest = f", {self.released:,} released" if self.released else ""
-        return f"{self.quarantined:,} rows quarantined{rest}"
+        return f"{rows_of(self.quarantined)} quarantined{rest}"
 
 
 REFIT = -1

@@ -80,7 +80,7 @@ def test_a_released_row_is_in_the_shards_until_its_value_changes(tmp_path: Path)
     after = checked(contract)
     assert (after.quarantined, after.released, after.rows) == (1, 1, 199)
     assert [(r.expectation, r.rows) for r in after.reasons] == [(X, 1)]
-    assert after.summary.endswith("1 rows quarantined, 1 released")
+    assert after.summary.endswith("1 row quarantined, 1 released")
     assert shards_rows(contract, after, tmp_path / "after") == 199
     found = json.loads((root_storage().fetch(after.place) / "validation.json").read_text("utf-8"))
     (own,) = [e for e in found["expectations"] if e["words"] == X]
@@ -170,9 +170,9 @@ def test_the_quarantine_is_listed_and_released_by_command(tmp_path: Path, api: s
     words = ("quarantine", "release", "small", "--reason", X, "--why", "the sensor is right")
     done = polycast(tmp_path, *words)
     assert (done.returncode, done.stderr) == (0, "")
-    assert "small: 1 rows released" in done.stdout
+    assert "small: 1 row released" in done.stdout
     again = polycast(tmp_path, "check", "small", PREFECT_API_URL=api)
-    assert "quarantined: a between -100 and 100 K: 1 rows" in again.stdout
+    assert "quarantined: a between -100 and 100 K: 1 row" in again.stdout
     listed = polycast(tmp_path, "quarantine", "list", "small", "--limit", "1").stdout
     assert "the sensor is right" in listed
     assert "older validations" in listed

@@ -15,6 +15,7 @@ from flows.commands.common import (
     ended,
     faults,
 )
+from tasks.wording import rows_of
 
 
 def retrain(
@@ -184,7 +185,7 @@ def check(dataset: Dataset, changes: Changes = None) -> None:
         console.print(f"[bold green]{contract.dataset} keeps its contract[/]")
         for reason in checked.reasons:
             console.print(
-                f"  quarantined: {reason.expectation}: {reason.rows:,} rows", markup=False
+                f"  quarantined: {reason.expectation}: {rows_of(reason.rows)}", markup=False
             )
         docs = root_storage().address(checked.place, "data_docs/index.html")
         console.print(f"  data docs    {docs}", markup=False, soft_wrap=True)

@@ -12,6 +12,7 @@ import numpy as np
 from tasks.database import columns, quoted
 from tasks.draft.content import Plan
 from tasks.draft.copies import copies, shifted
+from tasks.wording import rows_of
 
 if TYPE_CHECKING:
     import duckdb
@@ -56,7 +57,7 @@ def leave_out(plan: Plan, rows: "pa.Table") -> None:
     within = [c for c in within if not plan.facts[c].unique]
     future, ahead = shifted(rows, _moments(plan, rows), within, rest, targets)
     for leak in future:
-        words = f"holds the target {leak.target} of {leak.rows} rows later"
+        words = f"holds the target {leak.target} of {rows_of(leak.rows)} later"
         found.setdefault(leak.column, words)
     for name, words in found.items():
         plan.warnings.append(f"{name} {words}: left out, since it would give the target away")

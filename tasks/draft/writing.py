@@ -11,6 +11,7 @@ from tasks.draft.dividing import duration
 from tasks.draft.facts import FEW, Fact
 from tasks.draft.meanings import PLACEHOLDER, Meaning, measured, missing, seen
 from tasks.draft.text import flow, line, name
+from tasks.wording import rows_of
 
 FEW_ROWS = 2000
 """With fewer rows, cross-validation is suggested."""
@@ -28,7 +29,7 @@ def _head(plan: Plan) -> Iterator[str]:
     dataset, named = plan.wish.dataset, _flat(plan.wish.named)
     yield "# yaml-language-server: $schema=./contract.schema.json"
     yield "#"
-    yield f"# A draft, made by looking at {plan.rows:,} rows. It runs; before you rely on it:"
+    yield f"# A draft, made by looking at {rows_of(plan.rows)}. It runs; before you rely on it:"
     yield f'# - write a unit for each "{PLACEHOLDER}": every error is reported in the target\'s;'
     yield "# - set bounds to what is possible: they are what was seen and half as much again;"
     yield "# - see that no feature is known only after its target, and mind the warnings."

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from pydantic import Field
 
 from tasks.records import Record
+from tasks.wording import rows_of
 
 
 class Moved(Record):
@@ -103,7 +104,7 @@ class Watch(Record):
         """What was found in numbers."""
         span = f" since {self.since}" if self.since else ""
         return (
-            f"{self.model} version {self.version} on {self.rows:,} rows{span}: "
+            f"{self.model} version {self.version} on {rows_of(self.rows)}{span}: "
             f"{len(self.drifted)} of {len(self.columns)} columns drifted, "
             f"{len(self.decayed)} of {len(self.targets)} targets decayed"
         )

@@ -31,6 +31,7 @@ from tasks.records import Reason
 from tasks.registry import exists
 from tasks.storage import digest
 from tasks.uses import using
+from tasks.wording import rows_of
 
 __all__ = ["Invalid", "Prediction", "Progress", "Request", "predict", "predict_rows"]
 
@@ -160,5 +161,5 @@ def prediction_markdown(found: Prediction) -> str:
     lines = [f"**{found.summary}**", "", f"`{Path(found.out).name}`: `{found.out}`"]
     if found.quarantine:
         lines.append(f"\nSet aside: `{found.quarantine}`")
-    lines += ["", *(f"- {r.rows:,} rows: {r.expectation}" for r in found.reasons)]
+    lines += ["", *(f"- {rows_of(r.rows)}: {r.expectation}" for r in found.reasons)]
     return "\n".join(lines)

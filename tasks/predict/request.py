@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from tasks.records import Reason, Record
+from tasks.wording import rows_of
 
 Invalid = Literal["stop", "quarantine", "mark"]
 """What becomes of rows that are not what the model was made for. stop: nothing is written.
@@ -51,4 +52,4 @@ class Prediction(Record):
     @property
     def summary(self) -> str:
         """The rows, and the version that answered."""
-        return f"{self.written:,} rows by {self.model} version {self.version}"
+        return f"{rows_of(self.written)} by {self.model} version {self.version}"

@@ -18,6 +18,7 @@ from tasks.releases import Offence, offences, releases
 from tasks.stage import Stage
 from tasks.storage import digest, root_storage
 from tasks.validate.conditions import stale
+from tasks.wording import rows_of
 
 log = logging.getLogger("polycast")
 
@@ -100,14 +101,14 @@ def summary_markdown(contract: Contract, checked: Checked, docs: str) -> str:
     lines = [
         f"# {contract.dataset} {state}",
         "",
-        f"{checked.expectations:,} expectations on {checked.snapshot.rows:,} rows; "
+        f"{checked.expectations:,} expectations on {rows_of(checked.snapshot.rows)}; "
         f"{checked.counted}, {checked.rows:,} go on.",
         "",
         *(f"- **stop**: {breach}" for breach in checked.breaches),
         *(f"- **{severity}**: {words}" for severity, words in stale(contract, checked)),
         *(f"- **warn**: {warning}" for warning in checked.warnings),
         *(
-            f"- quarantined {r.rows:,} rows: {r.expectation} ({'; '.join(r.examples)})"
+            f"- quarantined {rows_of(r.rows)}: {r.expectation} ({'; '.join(r.examples)})"
             for r in checked.reasons
         ),
         "",

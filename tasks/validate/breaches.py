@@ -15,6 +15,7 @@ from tasks.records import Reason
 from tasks.spans import unit
 from tasks.validate.engine import Outcome
 from tasks.validate.quarantine import key_text
+from tasks.wording import rows_of
 
 KEYS_NAMED = 3
 """How many duplicate keys a breach names."""
@@ -60,7 +61,7 @@ def tolerance_breach(
     biggest = "; ".join(f"{r.expectation} ({r.rows:,})" for r in reasons[:3])
     least = "" if whole else "at least "
     return [
-        f"{least}{quarantined:,} of {rows:,} rows ({share(quarantined, rows)}) broke row "
+        f"{least}{quarantined:,} of {rows_of(rows)} ({share(quarantined, rows)}) broke row "
         f"expectations, more than the tolerance of {tolerance * 100:.4g}%: {biggest}; mend the "
         "source or source.query, or widen the bounds where the values are right"
     ]
@@ -82,15 +83,15 @@ def _came(contract: Contract, outcome: Outcome, rows: int, file: Path) -> str:
             return f"{rows:,}"
         case "ExpectColumnProportionOfNonNullValuesToBeBetween":
             missing = rows - round(float(outcome.observed or 0) * rows)
-            return f"{share(missing, rows)} missing ({missing:,} of {rows:,} rows)"
+            return f"{share(missing, rows)} missing ({missing:,} of {rows_of(rows)})"
         case "ExpectColumnValuesToNotBeNull":
-            return f"{outcome.unexpected:,} missing in {rows:,} rows"
+            return f"{outcome.unexpected:,} missing in {rows_of(rows)}"
         case "ExpectColumnMeanToBeBetween" | "ExpectColumnStdevToBeBetween":
-            return f"{_mean(contract, outcome)} over {rows:,} rows"
+            return f"{_mean(contract, outcome)} over {rows_of(rows)}"
         case "ExpectColumnMaxToBeBetween" if outcome.check.columns:
             return f"one value in all of {rows:,} rows"
         case "ExpectColumnMaxToBeBetween":
-            return f"false over {rows:,} rows"
+            return f"false over {rows_of(rows)}"
         case "ExpectColumnValuesToBeUnique" | "ExpectCompoundColumnsToBeUnique":
             return _duplicates(outcome, file)
         case _:

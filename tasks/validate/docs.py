@@ -15,6 +15,7 @@ from typing import Any
 from data_contracts.contract import Contract
 from tasks.records import Checked
 from tasks.validate.engine import Outcome
+from tasks.wording import rows_of
 
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
 STYLE = Path(__file__).with_name("docs.css")
@@ -79,7 +80,7 @@ def _head(contract: Contract, checked: Checked) -> str:
     ]
     return (
         f"<header><h1>{escape(contract.dataset)} {state}</h1>\n"
-        f"<p>{checked.expectations:,} expectations on {checked.snapshot.rows:,} rows; "
+        f"<p>{checked.expectations:,} expectations on {rows_of(checked.snapshot.rows)}; "
         f"{checked.counted}, {checked.rows:,} go on.</p>\n"
         f"<ul>{''.join(items)}</ul></header>"
     )
