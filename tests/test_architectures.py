@@ -219,7 +219,8 @@ def bundles(request: pytest.FixtureRequest) -> dict[str, Bundle]:
             continue
         own = Case(name, options)
         network, recipe = own.trainee().network, own.contract.recipe
-        network = own.kind.finish(network, recipe, own.layout, own.arrays)
+        beside = own.kind.beside(recipe, own.layout, own.arrays)
+        network = own.kind.finish(network, recipe, own.layout, own.arrays, beside)
         settings, limits = own.kind.settings(recipe, own.layout), limits_of(own.contract, (1, 1))
         found[case] = Bundle([Member(network, own.preprocessing, name, settings, limits)])
     return found

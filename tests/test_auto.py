@@ -13,11 +13,13 @@ from tasks.backends import backend
 from tasks.learning.blending import blend_weights, stack_shares, steady_weights, without_idle
 from tasks.learning.bundle import Bundle, load_bundle, save_bundle
 from tasks.learning.corrupt import input_ends, without_corrupt
-from tasks.learning.fitting import fit
+from tasks.learning.fit_preprocessing import fit_preprocessing
+from tasks.learning.fitting import finished, fit, fit_network
 from tasks.learning.folds import FOLDS, divisions, fold_of_rows, in_batches
+from tasks.learning.layout import lay_out
 from tasks.learning.linear import fit_ridge
 from tasks.learning.networks.parts import Forest
-from tasks.learning.shards import Arrays
+from tasks.learning.shards import Arrays, to_arrays
 from tasks.learning.stacked_trees import grow_stacked
 from tasks.learning.trees import as_arrays, grow_boosted, grow_extra_trees
 from tests.builders import small_contract, small_rows
@@ -239,6 +241,23 @@ def test_what_is_fitted_is_a_blend_that_a_bundle_keeps_without_pickle(
     np.testing.assert_allclose(again.mean, known.mean, rtol=1e-5)
     assert known.spread is not None
     assert not [f for f in (tmp_path / "bundle").rglob("*") if f.suffix in (".pkl", ".pickle")]
+
+
+def test_what_is_fitted_beside_training_is_what_is_fitted_after_it(
+    fitted: tuple[Bundle, Any],
+) -> None:
+    rows = small_rows(240)
+    contract = small_contract(recipe={"architecture": "auto", "hidden": [16], "epochs": 12})
+    preprocessing = fit_preprocessing(contract, rows.slice(0, 160))
+    parts = (rows.slice(0, 160), rows.slice(160, 40))
+    train, validation = (to_arrays(contract, preprocessing, part) for part in parts)
+    layout = lay_out(contract, preprocessing, train, len(train.weight))
+    network, _ = fit_network(contract, layout, train, validation, compiler=backend())
+    after = finished(contract, preprocessing, layout, network, validation)
+    known = fitted[0].members[0]
+    assert after.settings == known.settings
+    found, expected = (m.network.get_weights() for m in (after, known))
+    assert all(np.array_equal(f, e) for f, e in zip(found, expected, strict=True))
 
 
 def test_an_answer_stays_near_what_train_rows_held(fitted: tuple[Bundle, Any]) -> None:

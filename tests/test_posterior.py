@@ -37,7 +37,7 @@ def finished() -> tuple[keras.Model, Any, Arrays, Arrays]:
     train, validation = rows(400, 0), rows(150, 1)
     layout, kind = plain_layout(train), DeepGp()
     network = kind.build(recipe, layout)
-    kind.finish(network, recipe, layout, validation)
+    kind.finish(network, recipe, layout, validation, None)
     return network, kind.settings(recipe, layout), train, validation
 
 
@@ -90,7 +90,7 @@ def test_a_target_without_validation_values_is_judged_by_train_rows(finished: An
     layout, kind = plain_layout(train), DeepGp()
     network = kind.build(recipe, layout)
     blind = np.where([False, True, False], NAN, validation.targets).astype("f")
-    kind.finish(network, recipe, layout, Arrays(validation.inputs, blind, validation.weight))
+    kind.finish(network, recipe, layout, Arrays(validation.inputs, blind, validation.weight), None)
     answer = kind.answer(network, train.inputs, settings, 0, np.random.default_rng(0))
     assert answer.spread is not None
     gap = train.targets[:, 1] - answer.mean[:, 1]

@@ -84,11 +84,16 @@ class Architecture(ABC):
         """Return how many rows a step takes."""
         return int(recipe.batch_size)
 
+    def beside(self, recipe: Any, layout: Layout, validation: Any) -> Any:
+        """Return what is fitted to `layout.train` and `validation` (both Arrays) while the network
+        is trained, in a thread of its own: no Keras. `finish` is given it."""
+        return None
+
     def finish(
-        self, network: keras.Model, recipe: Any, layout: Layout, validation: Any
+        self, network: keras.Model, recipe: Any, layout: Layout, validation: Any, beside: Any
     ) -> keras.Model:
         """Return what a bundle keeps: the network with what is computed once, after the last
-        step, from `layout.train` and `validation` (both Arrays)."""
+        step, from `layout.train`, `validation` (both Arrays) and what was fitted beside."""
         return network
 
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from tasks.learning.architecture import run_network
 from tasks.learning.blending import blend_weights, stack_shares, steady_weights, without_idle
 from tasks.learning.corrupt import input_ends
-from tasks.learning.folds import FOLDS, IN_ORDER, divisions
+from tasks.learning.folds import FOLDS, divisions
 from tasks.learning.layout import Layout
 from tasks.learning.linear import Linear, fit_ridge
 from tasks.learning.networks.parts import Between, Blend, Forest
@@ -40,29 +40,15 @@ class Part:
     """Takes the network's entry, returns the part's answer (rows, targets)."""
 
 
-def blended(
-    network: keras.Model,
-    layout: Layout,
-    rows: Arrays,
-    folds: NDArray[np.int64] | None,
-    validation: Mask,
-    groups: int,
-    seed: int,
-) -> keras.Model:
-    """Return a network of the members' form that answers with the blend.
-
-    Without `folds` (rows,) the parts are fitted on what is not `validation`, and weighed on that.
-    """
-    targets = rows.targets.astype(np.float64)
-    cuts = [(~validation, validation)] if folds is None else list(divisions(folds))
-    judged = np.logical_or.reduce([held for _, held in cuts])
-    raw = run_network(network, rows.inputs)
-    work = _Work(rows, targets, cuts, layout.split in IN_ORDER, seed)
-    parts = [work.ridge(), *work.trees()]
-    members = np.split(raw, groups, axis=1)
+def blended(network: keras.Model, layout: Layout, beside: "Beside", groups: int) -> keras.Model:
+    """Return a network of the members' form that answers with the blend of `groups` of members
+    and the parts beside them."""
+    folds, parts = beside.folds, beside.parts
+    judged = np.logical_or.reduce([held for _, held in beside.cuts])
+    members = np.split(run_network(network, beside.rows.inputs), groups, axis=1)
     said = np.stack([*(_held_out(m, folds) for m in members), *(p.said for p in parts)])
-    known = (said[:, judged], targets[judged], work.weight[judged])
-    if folds is not None and work.ordered:
+    known = (said[:, judged], beside.targets[judged], beside.weight[judged])
+    if folds is not None and beside.ordered:
         weights = without_idle(steady_weights(*known, folds[judged]))
     else:
         weights = without_idle(blend_weights(*known))
@@ -71,24 +57,24 @@ def blended(
     blend = Blend(groups, [p.name for p, _ in used], name="blend")
     answer = blend([network(entry), *(p.layer(entry) for p, _ in used)])
     blend.set(np.stack([*weights[:groups], *(w for _, w in used)]))
-    if folds is not None and not work.ordered:
-        answer = _stacked(work, entry, answer, np.einsum("pt,pnt->nt", weights, said), judged)
+    if folds is not None and not beside.ordered:
+        answer = _stacked(beside, entry, answer, np.einsum("pt,pnt->nt", weights, said), judged)
     within = Between(name="within")
     answer = within(answer)
-    within.set(*_limits(targets))
+    within.set(*_limits(beside.targets))
     return keras.Model(entry, answer, name="auto")
 
 
-def _stacked(work: "_Work", entry: Any, answer: Any, blend: Values, judged: Mask) -> Any:
+def _stacked(beside: "Beside", entry: Any, answer: Any, blend: Values, judged: Mask) -> Any:
     """Return a blend's answer with that of trees which see it, where rows held out are the better
     for it.
 
     `blend` (n, targets) is what it said of these; of rows in order of time they tell too little.
     """
     said, trees = grow_stacked(
-        work.rows.inputs, blend, work.filled, work.weight, work.cuts, work.seed + FOLDS
+        beside.rows.inputs, blend, beside.filled, beside.weight, beside.cuts, beside.seed + FOLDS
     )
-    shares = stack_shares(*(a[judged] for a in (blend, said, work.targets, work.weight)))
+    shares = stack_shares(*(a[judged] for a in (blend, said, beside.targets, beside.weight)))
     if shares is None:
         return answer
     mean = keras.layers.GlobalAveragePooling1D(name="blend_mean", dtype="float32")(answer)
@@ -117,18 +103,28 @@ def _limits(targets: Values) -> tuple[Values, Values]:
     return low - reach, high + reach
 
 
-class _Work:
-    """Fits parts, each on every fold's other rows."""
+class Beside:
+    """The parts beside the members, each fitted on every fold's other rows; they need none of
+    them, and so may be fitted while those are trained.
+
+    Without `folds` (rows,) the parts are fitted on what is not `validation`, and weighed on that.
+    """
 
     def __init__(
-        self, rows: Arrays, targets: Values, cuts: list[tuple[Mask, Mask]], ordered: bool, seed: int
+        self,
+        rows: Arrays,
+        folds: NDArray[np.int64] | None,
+        validation: Mask,
+        ordered: bool,
+        seed: int,
     ) -> None:
-        self.rows, self.targets, self.cuts, self.seed = rows, targets, cuts, seed
+        self.rows, self.folds, self.ordered, self.seed = rows, folds, ordered, seed
+        self.cuts = [(~validation, validation)] if folds is None else list(divisions(folds))
+        self.targets = self.filled = rows.targets.astype(np.float64)
         self.weight = rows.weight.astype(np.float64)
-        self.filled = targets
-        self.ordered = ordered
+        self.parts = [self._ridge(), *self._trees()]
 
-    def ridge(self) -> Part:
+    def _ridge(self) -> Part:
         """Return ridge regression; missing targets are filled with what it says for the trees.
 
         It is fitted on all rows: where inputs are about as many as rows, a fold fewer would be
@@ -149,7 +145,7 @@ class _Work:
         self.filled = np.where(missing, whole.predict(inputs), self.targets)
         return Part("ridge", said, lambda entry: _linear(entry, whole, low, high))
 
-    def trees(self) -> list[Part]:
+    def _trees(self) -> list[Part]:
         """Return extra trees, and boosted trees where rows and inputs are few."""
         parts = [self._extra_trees()]
         count = int(min(BOOSTED_TREES, WORK / self.rows.inputs.size))

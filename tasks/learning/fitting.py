@@ -6,12 +6,13 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
 import pyarrow as pa
 
+from tasks.learning.aside import aside
 from tasks.learning.averaging import averaging, first_epoch
 from tasks.learning.beginning import Weights, begin
 from tasks.learning.bundle import Bundle, Member
@@ -93,16 +94,17 @@ def fit_member(
     """
     train, validation = _rows(train), _rows(validation)
     layout = lay_out(contract, preprocessing, train.some, train.count)
-    try:
-        network, curve = fit_network(
-            contract, layout, train, validation, on_epoch, compiler, (), keeper, start
-        )
-    except Diverged as fault:
-        if fault.network is not None:
-            own = (contract, preprocessing, layout, fault.network, validation.some)
-            fault.member = finished(*own)
-        raise
-    return finished(contract, preprocessing, layout, network, validation.some), curve
+    kind, own = architecture(contract.recipe.architecture), (layout, validation.some)
+    with aside(lambda: kind.beside(contract.recipe, *own)) as beside:
+        try:
+            network, curve = fit_network(
+                contract, layout, train, validation, on_epoch, compiler, (), keeper, start
+            )
+        except Diverged as fault:
+            if fault.network is not None:
+                fault.member = _finished(contract, preprocessing, fault.network, *own, beside())
+            raise
+        return _finished(contract, preprocessing, network, *own, beside()), curve
 
 
 def finished(
@@ -112,10 +114,23 @@ def finished(
     network: keras.Model,
     validation: Arrays,
 ) -> Member:
-    """Return the member of a trained network, with what is fitted after training."""
+    """Return the member of a trained network, with what is fitted beside it and after training."""
+    kind = architecture(contract.recipe.architecture)
+    beside = kind.beside(contract.recipe, layout, validation)
+    return _finished(contract, preprocessing, network, layout, validation, beside)
+
+
+def _finished(
+    contract: "Contract",
+    preprocessing: Preprocessing,
+    network: keras.Model,
+    layout: Layout,
+    validation: Arrays,
+    beside: Any,
+) -> Member:
     recipe = contract.recipe
     kind = architecture(recipe.architecture)
-    whole = kind.finish(network, recipe, layout, validation)
+    whole = kind.finish(network, recipe, layout, validation, beside)
     limits = limits_of(contract, [s.size for s in preprocessing.scalers])
     settings = kind.settings(recipe, layout) | kind.told(whole)
     return Member(whole, preprocessing, recipe.architecture, settings, limits)

@@ -4,6 +4,7 @@ Where targets depend on each other, or errors on inputs, they find what is left 
 from answers to rows that were held out, as those are that they will see.
 """
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -29,13 +30,18 @@ def grow_stacked(
 
     `answers` (n, targets) are the blend's; `targets` have none missing.
     """
-    seen = seen_by_stack(inputs, answers)
+    seen, count = seen_by_stack(inputs, answers), -(-TREES // len(cuts))
     said, grown = np.zeros_like(targets), list[Any]()
-    for i, (fitted, held) in enumerate(cuts):
-        count = -(-TREES // len(cuts))
-        model = grow_extra_trees(seen[fitted], targets[fitted], weight[fitted], count, seed + i)
+
+    def grow(fold: int) -> list[Any]:
+        fitted, held = cuts[fold]
+        model = grow_extra_trees(seen[fitted], targets[fitted], weight[fitted], count, seed + fold)
         said[held] = model.predict(seen[held]).reshape(-1, targets.shape[1])
-        grown += model.estimators_
+        return list(model.estimators_)
+
+    with ThreadPoolExecutor() as pool:
+        for trees in pool.map(grow, range(len(cuts))):
+            grown += trees
     return said, as_arrays(grown, 1 / len(grown), np.zeros(targets.shape[1]))
 
 

@@ -120,6 +120,8 @@ def measured(data: Set, model: str, fold: int, kept: Kept) -> Result:
 
 def _measure(data: Set, model: str, fold: int, used: dict[str, str], own: str) -> Result:
     peer, part = models.PEERS.get(model), data.folds[fold]
+    if not peer:
+        models.forget()
     start, busy = time.perf_counter(), time.process_time()
     if peer:
         fitted = models.fit_peer(peer, data, part)

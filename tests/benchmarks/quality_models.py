@@ -198,14 +198,18 @@ def _medians(values: Values) -> Values:
     return np.asarray(np.nanmedian(np.where(seen, values, 0.0), axis=0))
 
 
-def fit_ours(recipe: dict[str, Any], data: Set, fold: Fold) -> Callable[[], Values]:
-    """Return a fitted network's answers to the fold's test rows, in units."""
+def forget() -> None:
+    """Let go of the networks of folds before, which Keras keeps: no part of a fit."""
     import keras
 
+    keras.utils.clear_session()
+
+
+def fit_ours(recipe: dict[str, Any], data: Set, fold: Fold) -> Callable[[], Values]:
+    """Return a fitted network's answers to the fold's test rows, in units."""
     from tasks.backends import backend
     from tasks.learning.fitting import fit
 
-    keras.utils.clear_session()  # or earlier folds' networks stay in memory
     content = data.contract.model_dump(mode="json") | {"recipe": recipe}
     contract = type(data.contract).model_validate(content)
     parts = (data.rows.take(i) for i in (fold.train, fold.validation))

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 import keras
 import numpy as np
 
-from tasks.learning.blended import blended
+from tasks.learning.blended import Beside, blended
 from tasks.learning.corrupt import input_ends, without_corrupt
 from tasks.learning.feeding import Held, Rows
 from tasks.learning.folds import (
@@ -103,20 +103,29 @@ class Auto(PointArchitecture):
         train = Held(in_batches(repeated(pooled, copies), size))
         return train, train if copies == 1 else Held(in_batches(pooled, size))
 
-    def finish(
-        self, network: keras.Model, recipe: Any, layout: Layout, validation: Any
-    ) -> keras.Model:
-        """Return the network with ridge and trees beside it, where they are to have a share."""
+    def beside(self, recipe: Any, layout: Layout, validation: Any) -> Beside | None:
+        """Return ridge and trees, where they are to have a share."""
         plain = all(o.activation == "linear" for o in layout.outputs)
         if not recipe.blend or not plain or set(self.losses(recipe, layout)) != {"mse"}:
-            return network
+            return None
         folds, rows = None, without_corrupt(joined(layout.train, validation))
         if poolable(layout.split, len(rows.weight)) and layout.rows == len(layout.train.weight):
             folds = fold_of_rows(len(rows.weight), layout.split, recipe.seed)
         held = np.arange(len(rows.weight)) >= len(layout.train.weight)
-        return blended(
-            network, layout, rows, folds, held, len(rates_of(recipe, layout)), recipe.seed
-        )
+        return Beside(rows, folds, held, layout.split in IN_ORDER, recipe.seed)
+
+    def finish(
+        self,
+        network: keras.Model,
+        recipe: Any,
+        layout: Layout,
+        validation: Any,
+        beside: Beside | None,
+    ) -> keras.Model:
+        """Return the network blended with ridge and trees, where they are to have a share."""
+        if beside is None:
+            return network
+        return blended(network, layout, beside, len(rates_of(recipe, layout)))
 
     def told(self, network: keras.Model) -> dict[str, Any]:
         """Return the share of the answer that each part has, by target."""

@@ -55,7 +55,12 @@ class DeepGp(Architecture):
         return TargetLosses(names, ["mse"] * count, [0.5] * count)
 
     def finish(
-        self, network: keras.Model, recipe: "DeepGpRecipe", layout: Layout, validation: Any
+        self,
+        network: keras.Model,
+        recipe: "DeepGpRecipe",
+        layout: Layout,
+        validation: Any,
+        beside: Any,
     ) -> keras.Model:
         """Return the network, its last layer replaced by its posterior over all train rows."""
         fit_posterior(network, layout.train, validation)
