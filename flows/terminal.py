@@ -136,7 +136,7 @@ def retrain_fleet(where: list[str], wish: Wish, parallel: int, gpus: float, remo
 
     configure()
     from flows.choice import choose, up_to_date
-    from flows.display import fleet_table, show_result
+    from flows.display.fleet import fleet_table, show_result
     from flows.results import Result, gravest
 
     console = Console(highlight=False)
@@ -202,7 +202,7 @@ def live() -> Iterator[None]:
 def _show(contract: "Contract", run: "Run", fresh: bool) -> None:
     from rich.console import Console
 
-    from flows.display import look_next, show_run
+    from flows.display.runs import look_next, show_run
 
     console = Console(highlight=False)
     if fresh:

@@ -12,7 +12,7 @@ from pathlib import Path
 from rich.console import Console
 
 from data_contracts.loading import contract_files
-from flows.display import show_deployed
+from flows.display.contracts import show_deployed
 from flows.prefect_database import whole_database
 from flows.server import (
     HOST,

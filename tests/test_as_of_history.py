@@ -14,7 +14,7 @@ import pytest
 
 from data_contracts.contract import Contract
 from data_contracts.loading import load_contract
-from flows.display import run_table, show_run
+from flows.display.runs import run_table, show_run
 from flows.plan import finished
 from tasks import evaluate, ingest, judge, preprocess, publish, registry, report, train, validate
 from tasks.evaluate.models import bundle_model

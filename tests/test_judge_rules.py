@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from flows.display import show_verdict
+from flows.display.verdict import show_verdict
 from tasks.judge import Evidence, find, judge_scores, reach_verdict, verdict_markdown
 from tasks.records import Cost, CoverageError, Distribution, Opponent, Scores, SliceScore, Verdict
 from tasks.storage import root_storage

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from flows.display import show_verdict
+from flows.display.verdict import show_verdict
 from tasks.judge import judge_scores
 from tasks.records import Fold, Scores, Verdict
 from tasks.report.decision import rules

@@ -13,7 +13,7 @@ from rich.console import Console
 from data_contracts.contract import Contract
 from data_contracts.recipes import ARCHITECTURES
 from data_contracts.recipes.brought import name_of
-from flows.display import metric_table
+from flows.display.scores import metric_table
 from tasks.control import control_contract, control_recipe
 from tasks.evaluate.scoring import evaluate_candidate
 from tasks.judge import judge_scores

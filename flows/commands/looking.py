@@ -20,7 +20,7 @@ def contracts() -> None:
 
     from data_contracts.errors import ContractError
     from data_contracts.loading import contract_files, example_files, load_contract
-    from flows.display import contract_table
+    from flows.display.contracts import contract_table
 
     found: dict[str, tuple[Path, Contract | str]] = {}
     for name, file in contract_files().items():
@@ -61,7 +61,7 @@ def show(dataset: Dataset) -> None:
         contract, _ = contract_of(dataset, None)
         from rich.console import Console
 
-        from flows.display import look_next, run_table, show_waiting
+        from flows.display.runs import look_next, run_table, show_waiting
         from flows.terminal import links
         from flows.waiting import decision_of, undecided
         from tasks.registry import champion

@@ -66,7 +66,7 @@ def deploy(
             deployed = register()
         from rich.console import Console
 
-        from flows.display import show_deployed
+        from flows.display.contracts import show_deployed
 
         show_deployed(Console(highlight=False), deployed.schedules, deployed.unusable)
         raise typer.Exit(WRONG_USAGE if deployed.unusable else 0)

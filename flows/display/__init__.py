@@ -1,0 +1,1 @@
+"""What the terminal shows of contracts, runs and verdicts."""
