@@ -14,7 +14,7 @@ from tasks.learning.blending import blend_weights, stack_shares, steady_weights,
 from tasks.learning.bundle import Bundle, load_bundle, save_bundle
 from tasks.learning.corrupt import input_ends, without_corrupt
 from tasks.learning.fit_preprocessing import fit_preprocessing
-from tasks.learning.fitting import finished, fit, fit_network
+from tasks.learning.fitting import finished, fit, fit_member, fit_network
 from tasks.learning.folds import FOLDS, divisions, fold_of_rows, in_batches
 from tasks.learning.layout import lay_out
 from tasks.learning.linear import fit_ridge
@@ -258,6 +258,23 @@ def test_what_is_fitted_beside_training_is_what_is_fitted_after_it(
     assert after.settings == known.settings
     found, expected = (m.network.get_weights() for m in (after, known))
     assert all(np.array_equal(f, e) for f, e in zip(found, expected, strict=True))
+
+
+def test_nothing_is_learned_from_validation_rows_that_are_to_judge_recipes() -> None:
+    rows = small_rows(160)
+    contract = small_contract(recipe={"architecture": "auto", "hidden": [8], "epochs": 2})
+    preprocessing = fit_preprocessing(contract, rows.slice(0, 120))
+    parts = (rows.slice(0, 120), rows.slice(120))
+    train, judging = (to_arrays(contract, preprocessing, part) for part in parts)
+    other = Arrays(judging.inputs, judging.targets[::-1] + 1, judging.weight)
+
+    def weights(validation: Arrays, apart: bool) -> list[bytes]:
+        own = (contract, preprocessing, train, validation)
+        member, _ = fit_member(*own, compiler=backend(), apart=apart)
+        return [w.tobytes() for w in member.network.get_weights()]
+
+    assert weights(judging, apart=True) == weights(other, apart=True)
+    assert weights(judging, apart=False) != weights(other, apart=False)
 
 
 def test_an_answer_stays_near_what_train_rows_held(fitted: tuple[Bundle, Any]) -> None:

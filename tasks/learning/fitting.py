@@ -85,15 +85,18 @@ def fit_member(
     compiler: Compiler | None = None,
     keeper: Keeper | None = None,
     start: Weights = None,
+    apart: bool = False,
 ) -> tuple[Member, Curve]:
     """Return a trained member, with its best epoch's weights, and its learning curve.
 
     With a keeper of checkpoints, a run that was killed goes on from its last one; `start` are the
-    weights to begin with. Raises Diverged, with the member as it last was good, when a loss is no
-    number or has risen beyond all measure, and Unsuitable where `start` is of another shape.
+    weights to begin with; `apart`, that nothing is learned from validation rows, which some
+    architectures else divide into folds with the train rows. Raises Diverged, with the member as
+    it last was good, when a loss is no number or has risen beyond all measure, and Unsuitable
+    where `start` is of another shape.
     """
     train, validation = _rows(train), _rows(validation)
-    layout = lay_out(contract, preprocessing, train.some, train.count)
+    layout = lay_out(contract, preprocessing, train.some, train.count, apart)
     kind, own = architecture(contract.recipe.architecture), (layout, validation.some)
     with aside(lambda: kind.beside(contract.recipe, *own)) as beside:
         try:

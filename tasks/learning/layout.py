@@ -67,6 +67,8 @@ class Layout:
     """How many train rows there are, where `train` is a choice of them."""
     split: str = "column"
     """By what kind of split train rows are told from others."""
+    apart: bool = False
+    """True where nothing may be learned from validation rows: they are to judge recipes."""
 
     @property
     def rows(self) -> int:
@@ -90,11 +92,16 @@ class Layout:
 
 
 def lay_out(
-    contract: "Contract", preprocessing: Preprocessing, train: Arrays, count: int | None = None
+    contract: "Contract",
+    preprocessing: Preprocessing,
+    train: Arrays,
+    count: int | None = None,
+    apart: bool = False,
 ) -> Layout:
     """Return the layout of a contract's network over fitted preprocessing and train rows.
 
-    `count` is how many rows there are where `train` is a choice of them.
+    `count` is how many rows there are where `train` is a choice of them; `apart`, that nothing may
+    be learned from validation rows.
     """
     return Layout(
         inputs=tuple(_blocks(preprocessing)),
@@ -104,6 +111,7 @@ def lay_out(
         groups=_positions(contract),
         count=count,
         split=contract.split.kind,
+        apart=apart,
     )
 
 

@@ -64,7 +64,7 @@ def _together(jobs: Sequence[Job]) -> Done:
         Network(
             f"trial-{job.trial.number}",
             contract,
-            lay_out(contract, fitted, train.some, train.count),
+            lay_out(contract, fitted, train.some, train.count, apart=True),
             train,
             validation,
             watch,

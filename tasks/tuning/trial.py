@@ -190,5 +190,5 @@ def _trained(watch: Watch, contract: Contract) -> Trial:
     place = root_storage().fetch(watch.job.shards) / fold_name(0)
     fitted = Preprocessing.from_json((place / "preprocessing.json").read_text("utf-8"))
     with TemporaryDirectory(prefix="polycast-trial-") as scratch, fed(place, Path(scratch)) as rows:
-        member, learned = fit_member(contract, fitted, *rows, watch, backend())
+        member, learned = fit_member(contract, fitted, *rows, watch, backend(), apart=True)
         return watch.complete(member, learned, rows[1])

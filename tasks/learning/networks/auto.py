@@ -33,6 +33,7 @@ from tasks.learning.networks.parts import (
 from tasks.learning.networks.point import PointArchitecture
 from tasks.learning.networks.stacked import StackedDense
 from tasks.learning.networks.trunk import noisy, penalty
+from tasks.learning.shards import Arrays
 from tasks.learning.trainee import Trainee
 
 if TYPE_CHECKING:
@@ -94,9 +95,9 @@ class Auto(PointArchitecture):
     def rows(self, recipe: Any, layout: Layout, train: Rows, validation: Rows) -> tuple[Rows, Rows]:
         """Return train and validation rows together twice, with folds, where memory holds them."""
         held = isinstance(train, Held) and isinstance(validation, Held)
-        if not held or not poolable(layout.split, train.count + validation.count):
+        whole = _pooled(layout, train.some, validation.some) if held else None
+        if whole is None:
             return train, validation
-        whole = without_corrupt(joined(train.some, validation.some))
         folds = fold_of_rows(len(whole.weight), layout.split, recipe.seed)
         pooled, size = marked(whole, folds), self.batch_size(recipe, layout)
         copies = -(-LEAST // len(whole.weight))
@@ -108,8 +109,11 @@ class Auto(PointArchitecture):
         plain = all(o.activation == "linear" for o in layout.outputs)
         if not recipe.blend or not plain or set(self.losses(recipe, layout)) != {"mse"}:
             return None
-        folds, rows = None, without_corrupt(joined(layout.train, validation))
-        if poolable(layout.split, len(rows.weight)) and layout.rows == len(layout.train.weight):
+        every = layout.rows == len(layout.train.weight)
+        folds, rows = None, _pooled(layout, layout.train, validation) if every else None
+        if rows is None:
+            rows = without_corrupt(joined(layout.train, validation))
+        else:
             folds = fold_of_rows(len(rows.weight), layout.split, recipe.seed)
         held = np.arange(len(rows.weight)) >= len(layout.train.weight)
         return Beside(rows, folds, held, layout.split in IN_ORDER, recipe.seed)
@@ -147,6 +151,15 @@ class Auto(PointArchitecture):
 def poolable(split: str, rows: int) -> bool:
     """Return whether train and validation rows may be divided into folds anew."""
     return split in (*SHUFFLED, *IN_ORDER) and 2 * FOLDS <= rows <= MOST_POOLED
+
+
+def _pooled(layout: Layout, train: Arrays, validation: Arrays) -> Arrays | None:
+    """Return the rows that are divided into folds, None where they are not: validation rows too,
+    where they are not to judge alone."""
+    count = len(train.weight) + (0 if layout.apart else len(validation.weight))
+    if not poolable(layout.split, count):
+        return None
+    return without_corrupt(train if layout.apart else joined(train, validation))
 
 
 def hidden_of(recipe: "AutoRecipe", layout: Layout) -> tuple[int, ...]:
