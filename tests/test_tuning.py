@@ -18,7 +18,7 @@ from data_contracts.contract import Contract
 from tasks import registry
 from tasks.errors import WrongRequest
 from tasks.learning.errors import MissingPart
-from tasks.tuning import nightly, tracking
+from tasks.tuning import engines, nightly, tracking
 from tasks.tuning.engines import here, ray_cluster
 from tasks.tuning.proposing import propose
 from tasks.tuning.pruning import Past, Pruner
@@ -29,7 +29,7 @@ from tasks.tuning.study import Study, open_study, read_trials
 from tasks.tuning.trial import Trial
 from tasks.tuning.tune import Asked, tune_recipe
 from tests.processes import children, words
-from tests.tuning import kept_shards, tuned_contract
+from tests.tuning import kept_shards, own_number, tuned_contract
 from tests.walk import surroundings
 
 
@@ -64,6 +64,16 @@ def test_test_and_calibration_rows_are_not_read_and_a_seed_gives_the_same_study(
     monkeypatch.setenv("POLYCAST_HOME", str(tmp_path / "third"))
     with pytest.raises(pa.ArrowInvalid):
         studied(contract, 1, unreadable=("validation",))
+
+
+def test_a_process_ends_after_some_calls_and_another_goes_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(engines, "CALLS", 2)
+    monkeypatch.setattr(engines, "_trained", own_number)
+    with engines.processes(1) as submit:
+        found = [submit([]).result() for _ in range(5)]
+    assert found[0] == found[1] != found[2] == found[3] != found[4]
 
 
 KILLED = """

@@ -1,5 +1,7 @@
 """Shards for studies that tests make, in the storage of the test."""
 
+import os
+from collections.abc import Sequence
 from typing import Any
 
 import pyarrow.parquet as pq
@@ -43,3 +45,8 @@ def kept_shards(contract: Contract, unreadable: tuple[str, ...] = ()) -> Shards:
             assert file.is_file()
             file.write_bytes(b"nothing that can be read")
     return shards.model_copy(update={"place": "shards", "hash": "the shards"})
+
+
+def own_number(jobs: Sequence[object]) -> int:
+    """Return the number of the process that this is called in."""
+    return os.getpid()

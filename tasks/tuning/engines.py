@@ -15,6 +15,10 @@ from tasks.storage import home
 from tasks.tuning.batch import Done, train_batch
 from tasks.tuning.trial import Job
 
+CALLS = 32
+"""A process ends after so many calls: what a backend has compiled, about 50 MB a trial, it never
+gives back."""
+
 Submit = Callable[[Sequence[Job]], "Future[Done]"]
 """Begins a trial, or several in one call."""
 Engine = Callable[[int], Any]
@@ -37,16 +41,30 @@ def here(jobs: int) -> Iterator[Submit]:
 def processes(jobs: int) -> Iterator[Submit]:
     """Run trials in processes of this machine, which share its processors evenly.
 
-    A process of its own gives its GPU memory back as it ends. They end when this process does.
+    A process of its own gives its memory back as it ends. They end when this process does.
     """
     threads = max(1, (os.cpu_count() or 1) // jobs)
-    pool = ProcessPoolExecutor(
-        jobs, multiprocessing.get_context("spawn"), initializer=_prepare, initargs=(threads,)
-    )
+    pools = [_pool(jobs, threads)]
+    begun = 0
+
+    def submit(batch: Sequence[Job]) -> "Future[Done]":
+        nonlocal begun
+        # Not `max_tasks_per_child`: with it, Python 3.11 may wait for ever (its issue 115634).
+        if begun == CALLS * jobs:
+            pools[0].shutdown(wait=False)
+            pools[0], begun = _pool(jobs, threads), 0
+        begun += 1
+        return pools[0].submit(_trained, batch)
+
     try:
-        yield lambda batch: pool.submit(_trained, batch)
+        yield submit
     finally:
-        pool.shutdown(cancel_futures=True)
+        pools[0].shutdown(cancel_futures=True)
+
+
+def _pool(jobs: int, threads: int) -> ProcessPoolExecutor:
+    context = multiprocessing.get_context("spawn")
+    return ProcessPoolExecutor(jobs, context, initializer=_prepare, initargs=(threads,))
 
 
 def ray_cluster(address: str, gpus: float, own_gpus: int = 0) -> Engine:
@@ -69,7 +87,9 @@ def ray_cluster(address: str, gpus: float, own_gpus: int = 0) -> Engine:
         quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "error"}
         ray.init(**cluster(address), **here, **quiet, runtime_env=seen)
         try:
-            remote: Any = ray.remote(num_cpus=1, num_gpus=gpus, max_retries=2)(_trained)
+            calls = 1 if gpus else CALLS  # an idle process would keep its GPU's memory
+            options = {"num_cpus": 1, "num_gpus": gpus, "max_retries": 2, "max_calls": calls}
+            remote: Any = ray.remote(**options)(_trained)
             yield lambda batch: remote.remote(batch).future()
         finally:
             ray.shutdown()
