@@ -7,7 +7,7 @@ of trials of `auto`; a grid has just so many points. Figures by set: `<strategy>
 validation error), `<strategy>.armse` (that recipe on the test rows, which the search never sees:
 the mean over targets of RMSE over the train mean's), `untuned.armse` of `auto` as it is,
 `<strategy>.of_untuned`, and over all sets and seeds `bayesian.beats.<other>`, the share of studies
-with less validation error, and `bayesian.equals.<other>`. Two quiet cores need about two hours.
+with less validation error, and `bayesian.equals.<other>`. Two quiet cores need three hours or so.
 """
 
 import os
@@ -88,7 +88,7 @@ def _tuned(
     data: DataSet, recipe: dict[str, Any], strategy: str, seed: int, trials: int
 ) -> tuple[dict[str, Any], float]:
     """Return the best recipe of a study that knows of no other, and its validation error."""
-    from tasks.tuning.engines import here
+    from tasks.tuning.engines import processes
     from tasks.tuning.search import Budget, search
     from tasks.tuning.study import open_study
 
@@ -100,7 +100,7 @@ def _tuned(
         os.environ["POLYCAST_HOME"] = folder
         try:
             study = open_study(contract, _shards(contract, data))
-            search(study, Budget(trials), here)
+            search(study, Budget(trials), processes)
         finally:
             if before is None:
                 del os.environ["POLYCAST_HOME"]
