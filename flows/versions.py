@@ -4,12 +4,12 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from rich import box
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from data_contracts.contract import Contract
+from flows.display.tables import titled_table
 from tasks.models.comparing import Change, Comparison
 from tasks.models.entries import Entry, entries
 from tasks.models.pruning import Fate
@@ -34,7 +34,7 @@ def show_versions(contract: Contract) -> None:
         console.print(f"No versions yet: polycast retrain {contract.dataset}")
         return
     shown = [e for i, e in enumerate(found) if i < SHOWN or e.aliases]
-    table = _table(f"Versions of {contract.registered_model}")
+    table = titled_table(f"Versions of {contract.registered_model}")
     table.add_column("version", no_wrap=True)
     table.add_column("age", no_wrap=True, justify="right")
     for name in ("against the best baseline", "against the champion of then"):
@@ -106,7 +106,7 @@ def show_comparison(found: Comparison, old: str, new: str) -> None:
 
 
 def _changes(title: str, changes: Sequence[Change], old: str, new: str) -> Table:
-    table = _table(title)
+    table = titled_table(title)
     table.add_column("", overflow="fold")
     for number in (old, new):
         table.add_column(f"version {number}", overflow="fold")
@@ -118,7 +118,7 @@ def _changes(title: str, changes: Sequence[Change], old: str, new: str) -> Table
 
 def _errors(found: Comparison, old: str, new: str) -> Table:
     rows = "on the same test rows" if found.same_rows else "each on the test rows of its own run"
-    table = _table(f"RMSE in the target's unit, {rows}")
+    table = titled_table(f"RMSE in the target's unit, {rows}")
     table.add_column("target", overflow="fold")
     for name in (f"version {old}", f"version {new}", "change"):
         table.add_column(name, justify="right")
@@ -182,14 +182,3 @@ def show_pruned(found: Sequence[Fate], dry_run: bool) -> None:
     for fate in found:
         mark, style = (word, "bold red") if fate.removed else ("stays", "green")
         console.print(Text.assemble(f"  version {fate.version}  ", (mark, style), f"  {fate.why}"))
-
-
-def _table(title: str) -> Table:
-    return Table(
-        title=title,
-        title_justify="left",
-        title_style="bold",
-        caption_justify="left",
-        box=box.SIMPLE_HEAD,
-        padding=(0, 1, 0, 0),
-    )

@@ -19,7 +19,7 @@ from tasks import registry
 from tasks.errors import WrongRequest
 from tasks.learning.errors import MissingPart
 from tasks.tuning import engines, nightly, tracking
-from tasks.tuning.engines import here, ray_cluster
+from tasks.tuning.engines import ray_cluster
 from tasks.tuning.proposing import propose
 from tasks.tuning.pruning import Past, Pruner
 from tasks.tuning.result import best_recipe, front
@@ -29,7 +29,7 @@ from tasks.tuning.study import Study, open_study, read_trials
 from tasks.tuning.trial import Trial
 from tasks.tuning.tune import Asked, tune_recipe
 from tests.processes import children, words
-from tests.tuning import kept_shards, own_number, tuned_contract
+from tests.tuning import here, kept_shards, own_number, tuned_contract
 from tests.walk import surroundings
 
 

@@ -1,7 +1,9 @@
 """Shards for studies that tests make, in the storage of the test."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future
+from contextlib import contextmanager
 from typing import Any
 
 import pyarrow.parquet as pq
@@ -10,6 +12,9 @@ from data_contracts.contract import Contract
 from tasks.preprocess import write_shards
 from tasks.records import Checked, Shards, Snapshot
 from tasks.storage import root_storage
+from tasks.tuning.batch import Done, train_batch
+from tasks.tuning.engines import Submit
+from tasks.tuning.trial import Job
 from tests.builders import small_contract, small_rows
 
 SPACE = {
@@ -50,3 +55,15 @@ def kept_shards(contract: Contract, unreadable: tuple[str, ...] = ()) -> Shards:
 def own_number(jobs: Sequence[object]) -> int:
     """Return the number of the process that this is called in."""
     return os.getpid()
+
+
+@contextmanager
+def here(jobs: int) -> Iterator[Submit]:
+    """Run each call in this process, one after another."""
+
+    def submit(jobs: Sequence[Job]) -> "Future[Done]":
+        done: Future[Done] = Future()
+        done.set_result(train_batch(jobs))
+        return done
+
+    yield submit

@@ -6,7 +6,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from flows.display.tables import table
+from flows.display.tables import titled_table
 from flows.results import WAITING_CODE, Result
 
 
@@ -23,14 +23,14 @@ def show_result(console: Console, result: Result) -> None:
 
 def fleet_table(results: Sequence[Result]) -> Table:
     """Return what came of many datasets, the gravest first."""
-    shown = table(f"{len(results)} dataset{'s' * (len(results) != 1)}")
-    shown.add_column("dataset", no_wrap=True)
-    shown.add_column("outcome", no_wrap=True)
-    shown.add_column("seconds", justify="right")
-    shown.add_column("what happened", overflow="fold")
+    table = titled_table(f"{len(results)} dataset{'s' * (len(results) != 1)}")
+    table.add_column("dataset", no_wrap=True)
+    table.add_column("outcome", no_wrap=True)
+    table.add_column("seconds", justify="right")
+    table.add_column("what happened", overflow="fold")
     for r in sorted(results, key=lambda r: (r.code == 0, r.dataset)):
         seconds = f"{r.seconds:.1f}" if r.seconds else "–"
         first = " ".join(line.strip(" -") for line in r.said.splitlines()[:2])
         style = "" if r.code == 0 else "red"
-        shown.add_row(r.dataset, Text(r.outcome, style=style), seconds, Text(first))
-    return shown
+        table.add_row(r.dataset, Text(r.outcome, style=style), seconds, Text(first))
+    return table

@@ -8,7 +8,7 @@ from rich.table import Table
 
 from data_contracts.contract import Contract
 from flows.display.scores import metric_table
-from flows.display.tables import table
+from flows.display.tables import titled_table
 from flows.display.verdict import show_verdict
 from flows.names import how_to_decide
 from tasks.records import Approval, Publication, Run
@@ -72,18 +72,18 @@ def run_table(runs: Sequence[Run], decisions: Mapping[str, Approval]) -> Table:
 
     decisions: what people decided of those that waited, by the run's id.
     """
-    shown = table("Last runs")
-    shown.add_column("run", no_wrap=True)
+    table = titled_table("Last runs")
+    table.add_column("run", no_wrap=True)
     for column in ("outcome", "version", "failed rulings"):
-        shown.add_column(column, overflow="fold")
+        table.add_column(column, overflow="fold")
     for run in runs:
         verdict = run.publication.verdict
         failed = "; ".join(f"{r.target}: {r.rule}" for r in verdict.rulings if not r.passed)
         version = run.publication.version or "–"
         decision = decisions.get(run.id)
         word = f"waited, {decision.decision} by {decision.by}" if decision else _outcome_word(run)
-        shown.add_row(run.id, word, version, failed or "none")
-    return shown
+        table.add_row(run.id, word, version, failed or "none")
+    return table
 
 
 def _outcome_word(run: Run) -> str:

@@ -7,7 +7,7 @@ from rich.table import Table
 from rich.text import Text
 
 from data_contracts.contract import Contract
-from flows.display.tables import table
+from flows.display.tables import titled_table
 from tasks.records import Scores
 
 OTHERS = ("champion", "independent", "persistence", "ridge", "trees", "mean")
@@ -25,12 +25,12 @@ def metric_table(contract: Contract, scores: Scores) -> Table:
     shown, every = _shown(contract, scores), len(contract.target_columns)
     fewer = f": the {len(shown)} of {every} targets with the least R²; the report has all"
     title = "RMSE on the test rows, in the target's unit"
-    found = table(title + (fewer if len(shown) < every else ""))
-    found.add_column("target", overflow="fold")  # where there is little room: no number is cut
+    table = titled_table(title + (fewer if len(shown) < every else ""))
+    table.add_column("target", overflow="fold")  # where there is little room: no number is cut
     for model in ("candidate", *others):
         heading = scores.opponent if model == "champion" else model
-        found.add_column(heading, justify="right", no_wrap=True)
-    found.add_column("R²", justify="right", no_wrap=True)
+        table.add_column(heading, justify="right", no_wrap=True)
+    table.add_column("R²", justify="right", no_wrap=True)
     notes = []
     for name in shown:
         unit = contract.target_columns[name].unit_words
@@ -42,9 +42,9 @@ def metric_table(contract: Contract, scores: Scores) -> Table:
             notes.append(f"* {name}: {note}")
         r2 = scores.of("candidate", name, "r2")
         label = Text.assemble(name, (f" {unit}", "dim"))
-        found.add_row(label, *cells.values(), _cell(r2, digits=3))
-    found.caption = "\n".join(notes[:MOST_NOTES]) or None
-    return found
+        table.add_row(label, *cells.values(), _cell(r2, digits=3))
+    table.caption = "\n".join(notes[:MOST_NOTES]) or None
+    return table
 
 
 def _shown(contract: Contract, scores: Scores) -> list[str]:

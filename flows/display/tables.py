@@ -5,7 +5,7 @@ from rich.table import Table
 from rich.text import Text
 
 
-def table(title: str | Text) -> Table:
+def titled_table(title: str | Text) -> Table:
     """Return an empty table without lines between its rows."""
     return Table(
         title=title,

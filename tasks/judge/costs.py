@@ -6,6 +6,7 @@ from data_contracts.gate import AgeRule, ConstraintsRule, LatencyRule, SizeRule
 from data_contracts.split import seconds
 from tasks.judge.case import Case
 from tasks.records import Ruling
+from tasks.wording import rows_of
 
 DAY = 86_400
 
@@ -23,8 +24,7 @@ def size(case: Case, rule: SizeRule) -> Ruling:
 
 def latency(case: Case, rule: LatencyRule) -> Ruling:
     """Judge how long the published model takes to answer."""
-    asked = "1 row" if rule.rows == 1 else f"{rule.rows:,} rows"
-    words = f"{rule.quantile} of {asked} at most {rule.at_most:g} ms"
+    words = f"{rule.quantile} of {rows_of(rule.rows)} at most {rule.at_most:g} ms"
     cost = case.scores.cost
     value = cost.milliseconds.get(f"{rule.quantile}/{rule.rows}") if cost else None
     if value is None:

@@ -1,4 +1,4 @@
-"""Where trials run: in this process, in processes of this machine, or on a Ray cluster."""
+"""Where trials run: in processes of this machine, or on a Ray cluster."""
 
 import multiprocessing
 import os
@@ -26,40 +26,27 @@ Engine = Callable[[int], Any]
 
 
 @contextmanager
-def here(jobs: int) -> Iterator[Submit]:
-    """Run each call in this process, one after another."""
-
-    def submit(jobs: Sequence[Job]) -> "Future[Done]":
-        done: Future[Done] = Future()
-        done.set_result(train_batch(jobs))
-        return done
-
-    yield submit
-
-
-@contextmanager
 def processes(jobs: int) -> Iterator[Submit]:
     """Run trials in processes of this machine, which share its processors evenly.
 
     A process of its own gives its memory back as it ends. They end when this process does.
     """
     threads = max(1, (os.cpu_count() or 1) // jobs)
-    pools = [_pool(jobs, threads)]
-    begun = 0
+    pool, begun = _pool(jobs, threads), 0
 
     def submit(batch: Sequence[Job]) -> "Future[Done]":
-        nonlocal begun
+        nonlocal pool, begun
         # Not `max_tasks_per_child`: with it, Python 3.11 may wait for ever (its issue 115634).
         if begun == CALLS * jobs:
-            pools[0].shutdown(wait=False)
-            pools[0], begun = _pool(jobs, threads), 0
+            pool.shutdown(wait=False)
+            pool, begun = _pool(jobs, threads), 0
         begun += 1
-        return pools[0].submit(_trained, batch)
+        return pool.submit(_trained, batch)
 
     try:
         yield submit
     finally:
-        pools[0].shutdown(cancel_futures=True)
+        pool.shutdown(cancel_futures=True)
 
 
 def _pool(jobs: int, threads: int) -> ProcessPoolExecutor:

@@ -10,7 +10,7 @@ file, compressed alike, in another. The goal: 0.7 of Polars' throughput; memory 
 with the rows.
 
 Measured on 2 quiet cores, 10M rows, by machine: 0.72 (0.64 to 0.75) on an AMD processor without
-AVX-512, 491,000 rows a second; 0.62 (0.59 to 0.66) on one with it (Zen 4), 760,000 rows a second,
+AVX-512, 491,000 rows a second; 0.67 (0.61 to 0.67) on one with it (Zen 4), 803,000 rows a second,
 where decoding costs Polars 4.7 processor seconds a pass and Arrow 5.7, and NumPy sorts at a quarter
 of what it does without AVX-512. 0.64 GB, 0.6 for a tenth of the rows: what is mapped of the file
 counts. Before the file was mapped and threads took Python's lock in short turns, 0.65 on a third
