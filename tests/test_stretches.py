@@ -75,6 +75,22 @@ def test_the_same_bits_come_out_however_many_threads_work(
     assert len([f for f in found[0] if "train.parquet/" in f]) == 12, "a part a stretch"
 
 
+@pytest.mark.filterwarnings("ignore")  # Ray's own, as it starts
+def test_a_ray_cluster_of_two_workers_writes_the_same_bits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Its workers see none of what a test has patched: three stretches of the true size.
+    monkeypatch.setattr(preprocess, "EXACT_CELLS", 0)
+    monkeypatch.setattr(spread, "processors", lambda: 2)
+    monkeypatch.setattr("tests.builders.GROUP_ROWS", stretches.PART_ROWS)
+    rows = small_rows(2 * stretches.STRETCH_ROWS + 1)
+    here = written(wide_contract(), rows, tmp_path / "here")
+    monkeypatch.setenv(spread.VARIABLE, "ray")
+    monkeypatch.delattr(spread, "_on_threads")
+    assert written(wide_contract(), rows, tmp_path / "ray") == here
+    assert len([f for f in here if "train.parquet/" in f]) == 3
+
+
 @pytest.mark.usefixtures("many_stretches")
 def test_stretches_fit_what_all_rows_at_once_fit(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
