@@ -1,6 +1,6 @@
 """The check flow: contract and data alone, nothing trained."""
 
-from prefect import flow, tags
+from prefect import tags
 from prefect.runtime import flow_run
 
 from data_contracts.loading import load_contract
@@ -16,8 +16,7 @@ def _name() -> str:
     return f"{dataset_name(flow_run.parameters)}-check"
 
 
-@flow(name="check", flow_run_name=_name, persist_result=False)
-@told
+@told(name="check", flow_run_name=_name)
 def check(
     dataset: str,
     overrides: list[str] = [],  # noqa: B006  # never changed

@@ -1,6 +1,6 @@
 """What was decided of a waiting candidate is carried out: by `polycast approve` and `reject`."""
 
-from prefect import flow, tags
+from prefect import tags
 from prefect.runtime import flow_run
 
 from flows.names import run_name
@@ -17,8 +17,7 @@ def _name() -> str:
     return run_name(f"{flow_run.parameters['place'].split('/')[1]}-decided")
 
 
-@flow(name="decide", flow_run_name=_name, persist_result=False)
-@told
+@told(name="decide", flow_run_name=_name)
 def decide(place: str) -> Run:
     """Publish a candidate that was approved, or record that it was rejected.
 

@@ -7,7 +7,7 @@ which an automation starts a retrain (`flows/automations.py`).
 from datetime import date, datetime
 from typing import Any
 
-from prefect import flow, tags
+from prefect import tags
 from prefect.events import emit_event
 from prefect.runtime import flow_run
 
@@ -25,8 +25,7 @@ def _name() -> str:
     return f"{dataset_name(flow_run.parameters)}-monitor"
 
 
-@flow(name="monitor", flow_run_name=_name, persist_result=False)
-@told
+@told(name="monitor", flow_run_name=_name)
 def monitor(dataset: str, since: date | None = None) -> Watch:
     """Compare recent rows with those that the champion was trained on, and its errors with those
     on its test rows. Emits `polycast.drift` and `polycast.decay`.

@@ -6,9 +6,12 @@ calls the flow still gets its record, or the exception itself.
 """
 
 from collections.abc import Callable
+from contextvars import ContextVar
 from functools import wraps
 from typing import Any, ParamSpec, TypeVar
 
+from prefect import Flow
+from prefect.exceptions import FailedRun, MissingResult
 from prefect.states import Completed, Failed
 
 from flows.explain import FAILURES, explain
@@ -20,22 +23,58 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 
-def told(flow: Callable[P, R]) -> Callable[P, R]:
-    """Return the flow's function so that it ends in a state that tells its outcome."""
+_ended: ContextVar[Any] = ContextVar("ended", default=None)
+"""The record or the exception with which the told flow that runs here ended."""
 
-    @wraps(flow)
-    def telling(*args: P.args, **kwargs: P.kwargs) -> R:
+
+class Told(Flow[P, R]):
+    """A flow that ends in a state which tells its outcome, and whose caller gets what it came to.
+
+    Prefect asks the server again where its first answer was lost. The server then says that the
+    run has ended so, without the record or the exception; both are here all the time.
+    """
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:  # type: ignore[override]
+        """Run the flow, and return its record. Raises what ended it."""
+        before = _ended.set(None)
+        try:
+            return super().__call__(*args, **kwargs)
+        except (FailedRun, MissingResult):
+            if (end := _ended.get()) is None:
+                raise
+            if isinstance(end, Exception):
+                raise end from None
+            return end  # type: ignore[no-any-return]
+        finally:
+            _ended.reset(before)
+
+
+def told(**options: Any) -> Callable[[Callable[P, R]], Told[P, R]]:
+    """Return the decorator that makes a function a flow which tells its outcome.
+
+    options: those of Prefect's own `flow`.
+    """
+    return lambda function: Told(telling(function), persist_result=False, **options)
+
+
+def telling(function: Callable[P, R]) -> Callable[P, R]:
+    """Return a flow's function so that it ends in a state that tells its outcome."""
+
+    @wraps(function)
+    def tell(*args: P.args, **kwargs: P.kwargs) -> R:
         state: Any
         try:
-            result = flow(*args, **kwargs)
+            result = function(*args, **kwargs)
         except Exception as error:
             said, code = explain(error)
             name = BREACH if isinstance(error, Breach) else FAILURES.get(code)
             state = Failed(name=name, message=said, data=error)
+            _ended.set(error)
         else:
             if not isinstance(result, Run):
                 return result
             state = Completed(name=ending(result), message=message(result), data=result)
+            _ended.set(result)
         return state  # type: ignore[no-any-return]  # Prefect takes a state for an outcome
 
-    return telling
+    return tell

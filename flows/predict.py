@@ -1,6 +1,6 @@
 """The predict flow: rows of a Parquet file answered by a dataset's champion."""
 
-from prefect import flow, tags
+from prefect import tags
 from prefect.runtime import flow_run
 
 from data_contracts.loading import load_contract
@@ -14,8 +14,7 @@ def _name() -> str:
     return f"{dataset_name(flow_run.parameters)}-predict"
 
 
-@flow(name="predict", flow_run_name=_name, persist_result=False)
-@told
+@told(name="predict", flow_run_name=_name)
 def predict(
     dataset: str,
     source: str,

@@ -3,7 +3,7 @@
 import logging
 from datetime import date
 
-from prefect import flow, tags
+from prefect import tags
 from prefect.runtime import flow_run
 
 from data_contracts.contract import Contract
@@ -38,8 +38,7 @@ def _name() -> str:
     return run_name(dataset_name(flow_run.parameters), flow_run.parameters.get("as_of"))
 
 
-@flow(name="retrain", flow_run_name=_name, persist_result=False, on_cancellation=[stop_training])
-@told
+@told(name="retrain", flow_run_name=_name, on_cancellation=[stop_training])
 def retrain(
     dataset: str,
     overrides: list[str] = [],  # noqa: B006  # shown in the form, and never changed

@@ -11,7 +11,6 @@ from multiprocessing.connection import Connection
 from typing import Any
 
 import cloudpickle
-from prefect import flow
 from prefect.context import serialize_context
 from prefect.flow_engine import run_flow
 from prefect.runtime import flow_run
@@ -37,8 +36,7 @@ def _name() -> str:
     return str(flow_run.parameters["shards"]).split("/")[1] + "-train"
 
 
-@flow(name="train", flow_run_name=_name, persist_result=False)
-@told
+@told(name="train", flow_run_name=_name)
 def train(contract: str, shards: str) -> str:
     """Train on the shards at a place by the contract at a place; return the candidate's place.
 

@@ -1,6 +1,6 @@
 """The tune flow, and the tuning of a retrain: trials of other recipes, on validation rows alone."""
 
-from prefect import flow, tags
+from prefect import tags
 from prefect.runtime import flow_run
 
 from data_contracts.contract import Contract
@@ -28,8 +28,7 @@ def _name() -> str:
     return f"{dataset_name(flow_run.parameters)}-tune"
 
 
-@flow(name="tune", flow_run_name=_name, persist_result=False)
-@told
+@told(name="tune", flow_run_name=_name)
 def tune(
     dataset: str,
     overrides: list[str] = [],  # noqa: B006  # shown in the form, and never changed

@@ -1,16 +1,20 @@
 """A flow's end says what came of it, in the state's name and first line."""
 
+import subprocess
+import sys
 from typing import Any
 
 import pytest
 
 from data_contracts.errors import UnknownDataset
-from flows.outcome import told
+from flows.outcome import telling
 from flows.remote import exit_code
 from flows.results import code, code_of
 from tasks.errors import Breach, DataError
 from tasks.records import Approval, Publication, Ruling, Run, Scores, Verdict
 from tests.builders import CANDIDATE
+from tests.forgetting import forgetting
+from tests.walk import surroundings
 
 
 def run_with(version: str | None, as_of: str | None = None) -> Run:
@@ -53,7 +57,7 @@ def ending(value: Any) -> Any:
             raise value
         return value
 
-    return told(flow)()
+    return telling(flow)()
 
 
 @pytest.mark.parametrize(
@@ -121,3 +125,40 @@ def test_an_error_is_the_first_line_and_stays_the_exception(
 
 def test_a_flow_that_returns_something_else_returns_it() -> None:
     assert ending("candidates/small/1") == "candidates/small/1"
+
+
+FORGOTTEN = """
+from flows.outcome import told
+from tasks.errors import Breach
+from tests.test_outcome import run_with
+
+RUN = run_with("3")
+
+@told(name="broken")
+def broken():
+    raise Breach(("temp is 1 to 2",), "docs.html")
+
+@told(name="published")
+def published():
+    return RUN
+
+try:
+    broken()
+except Breach as error:
+    print(error.broken)
+print(published() is RUN)
+"""
+
+
+def test_the_caller_gets_the_end_though_the_servers_answer_was_lost(api: str) -> None:
+    with forgetting(api) as (address, lost):
+        result = subprocess.run(
+            [sys.executable, "-c", FORGOTTEN],
+            env=surroundings({"PREFECT_API_URL": address}),
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=120,
+        )
+    assert result.stdout.split("\n") == ["('temp is 1 to 2',)", "True", ""], result.stderr
+    assert len(lost) == 2
