@@ -104,7 +104,7 @@ class Drawing(logging.Handler):
     def _epoch(self, record: Any) -> None:
         if not self.console.is_terminal:
             if record.epoch == 1 or record.epoch % 10 == 0:
-                self.console.print(f"  train: {record.getMessage()}", markup=False)
+                self.console.print(f"  train: {record.getMessage()}", markup=False, soft_wrap=True)
                 self._losses(record)
             return
         if self.bar is None:
@@ -124,11 +124,11 @@ class Drawing(logging.Handler):
         """Draw the loss of each target after an epoch, where that is asked."""
         if self.losses:
             line = f"    epoch {record.epoch}: {losses_line(record.losses)}"
-            self.console.print(line, markup=False, style="dim")
+            self.console.print(line, markup=False, style="dim", soft_wrap=True)
 
     def _trial(self, record: Any) -> None:
         if not self.console.is_terminal:
-            self.console.print(f"  tune: {record.getMessage()}", markup=False)
+            self.console.print(f"  tune: {record.getMessage()}", markup=False, soft_wrap=True)
             return
         if self.bar is None:
             self.clear()

@@ -69,12 +69,18 @@ def telling(function: Callable[P, R]) -> Callable[P, R]:
             said, code = explain(error)
             name = BREACH if isinstance(error, Breach) else FAILURES.get(code)
             state = Failed(name=name, message=said, data=error)
-            _ended.set(error)
+            _keep(error)
         else:
             if not isinstance(result, Run):
                 return result
             state = Completed(name=ending(result), message=message(result), data=result)
-            _ended.set(result)
+            _keep(result)
         return state  # type: ignore[no-any-return]  # Prefect takes a state for an outcome
 
     return tell
+
+
+def _keep(end: Run | Exception) -> None:
+    """Keep what the told flow that runs here ended with. A function, since a flow is sent to the
+    process that trains, and a context variable cannot be."""
+    _ended.set(end)

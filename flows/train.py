@@ -79,8 +79,11 @@ def train_in_process(contract: Contract, shards: Shards) -> Candidate:
     process = context.Process(target=_child, args=(there, caller, parameters))
     process.start()
     there.close()
-    fault = _last_word(here)
-    process.join()
+    try:
+        fault = _last_word(here)
+    finally:  # it draws: whoever stops this one is told so after its last bar
+        here.close()
+        process.join()
     candidate = STAGE.find(contract, shards.hash)
     if candidate is None:
         raise TrainingFailed(fault or f"the training process ended with code {process.exitcode}")
@@ -97,7 +100,7 @@ def _last_word(connection: Connection) -> str | None:
 
 def _child(connection: Connection, caller: bytes, parameters: dict[str, str]) -> None:
     """Run the flow in the spawned process and send back why it failed, if it did."""
-    from flows.console import join_console
+    from flows.console import clear, join_console
 
     join_console()
     threading.Thread(target=_end_with_parent, args=(connection,), daemon=True).start()
@@ -107,12 +110,18 @@ def _child(connection: Connection, caller: bytes, parameters: dict[str, str]) ->
     except Exception as error:
         connection.send(explain(error)[0])
         raise
+    except KeyboardInterrupt:
+        clear()
+        os._exit(1)
     connection.send(None if state.is_completed() else state.message)
 
 
 def _end_with_parent(connection: Connection) -> None:
     """Nothing is ever sent this way: the read ends when the other process is gone."""
+    from flows.console import clear
+
     try:
         connection.recv()
     except (EOFError, OSError):
+        clear()
         os._exit(1)

@@ -77,7 +77,7 @@ def test_a_spoiled_checkpoint_is_refused_and_the_one_before_is_used(
     spoil(last)
     assert fitted(Lives(), place="one", dropout=0.2) == wanted
     assert f"{last} is refused: its SHA-256 is not the one" in caplog.text
-    assert f"goes on from epoch 2, step 1 of checkpoint {first}" in caplog.text
+    assert f"goes on in epoch 2 after 1 of its steps, from checkpoint {first}" in caplog.text
     for path in root_storage().places("checkpoints/one"):
         spoil(path)
     assert fitted(Lives(), place="one", dropout=0.2) == wanted
@@ -212,7 +212,7 @@ def test_networks_that_are_trained_are_not_trained_again(
     caplog.clear()
     assert candidate("second").validation_loss == first.validation_loss
     told = [r.getMessage() for r in caplog.records]
-    assert sum("goes on from epoch 3" in line for line in told) == 1
+    assert sum("goes on in epoch 3" in line for line in told) == 1
     assert not any("epoch 1 of at most" in line for line in told)
     found = sorted(
         p.rsplit("/", 1)[-1] for p in root_storage().places("checkpoints/candidates/small/key")
@@ -256,4 +256,4 @@ def test_a_full_disk_is_told_and_the_last_checkpoints_stay(tmp_path: Path) -> No
     first, kept, last = done.stdout.splitlines()
     assert (first, kept, last) == ("ended with 1", "2", "ended with 0")
     assert "NoRoom: no room is left on the disk of" in done.stderr
-    assert "goes on from epoch" in done.stderr
+    assert "goes on in epoch" in done.stderr

@@ -43,7 +43,7 @@ def goes_on(case: str, folder: Path, kills: int, epochs: int, seed: int) -> None
             count += 1
         found, _ = ended(case, place, epochs)
         assert found == wanted
-    assert "goes on from epoch" in (place / "log").read_text("utf-8")
+    assert "goes on in epoch" in (place / "log").read_text("utf-8")
 
 
 def test_a_run_that_is_killed_ends_as_one_that_is_not(tmp_path: Path) -> None:

@@ -85,7 +85,7 @@ class Course:
                 continue
             self.good = tree["good"] or tree["now"]
             log.info(
-                "goes on from epoch %d, step %d of checkpoint %s",
+                "goes on in epoch %d after %d of its steps, from checkpoint %s",
                 self.epoch + 1,
                 self.step,
                 name,
