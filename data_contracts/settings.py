@@ -1,9 +1,9 @@
 """The short sections: training, evaluation, publishing and schedule."""
 
-from typing import Annotated, Literal, get_args
+from typing import Annotated, Any, Literal, get_args
 from zoneinfo import ZoneInfo
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 
 from data_contracts.annotations import Matching
 from data_contracts.gate import Baseline
@@ -26,9 +26,20 @@ Cron = Annotated[
 ]
 
 
+def _number_as_text(value: Any) -> Any:
+    """A version's number is text in MLflow, and a number in YAML."""
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+_NUMBER_OR_WORD = [
+    {"type": "integer", "minimum": 1},
+    {"type": "string", "pattern": "^(?:scratch|champion|[1-9][0-9]*)$"},
+]
 Start = Annotated[
     str,
     Matching(r"scratch|champion|[1-9][0-9]*", "scratch, champion, or the number of a version"),
+    BeforeValidator(_number_as_text),
+    WithJsonSchema({"anyOf": _NUMBER_OR_WORD, "title": "Start"}),
 ]
 
 

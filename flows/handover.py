@@ -20,8 +20,8 @@ from tasks.passing import passes
 from tasks.preprocess import preprocess
 from tasks.records import Candidate, Shards
 from tasks.rival import rival_contract
+from tasks.start import with_start
 from tasks.train import STAGE
-from tasks.warm_start import with_start
 
 if TYPE_CHECKING:
     from prefect.client.schemas.objects import FlowRun, State

@@ -18,9 +18,9 @@ from tasks.models.packages import package_changes
 from tasks.models.weights import Sameness, sameness
 from tasks.preprocess import write_shards
 from tasks.records import Checked, Verdict
+from tasks.start import began_with
 from tasks.storage import root_storage
 from tasks.train import train_candidate
-from tasks.warm_start import began_with
 
 
 @dataclass(frozen=True)

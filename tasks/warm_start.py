@@ -1,7 +1,7 @@
 """A warm start: training begins with the weights of a published version.
 
-In: a contract with `training.start`. Out: the contract with the version that this is today, and
-that version's weights. Raises Unsuitable where they cannot be begun with.
+In: a contract with `training.start`, a version's number. Out: that version's weights. Raises
+Unsuitable where they cannot be begun with.
 """
 
 import logging
@@ -14,48 +14,15 @@ from numpy.typing import NDArray
 from data_contracts.contract import Contract
 from tasks import registry
 from tasks.learning.errors import Unsuitable
-from tasks.records import Shards, Verdict
 from tasks.seen import key_hashes, read_seen, seen_key
 from tasks.split_rows import split_rows
 
 if TYPE_CHECKING:
     from tasks.learning.bundle import Member
 
-SCRATCH, CHAMPION = "scratch", "champion"
+SCRATCH = "scratch"
+TOLD = {"stage": "train", "state": "told"}
 log = logging.getLogger("polycast")
-
-
-def with_start(contract: Contract, shards: Shards) -> Contract:
-    """Return the contract with a version's number in place of `training.start: champion`.
-
-    That is the champion; or, where the champion was made from these very shards, what it began
-    with itself, so that nothing is trained twice. `scratch` where there is no champion yet.
-    """
-    if contract.training.start != CHAMPION:
-        return contract
-    return began_with(contract, _start(contract, shards))
-
-
-def began_with(contract: Contract, start: str) -> Contract:
-    """Return the contract with another `training.start`."""
-    training = contract.training.model_copy(update={"start": start})
-    return contract.model_copy(update={"training": training})
-
-
-def _start(contract: Contract, shards: Shards) -> str:
-    model, as_of = contract.registered_model, contract.source.as_of
-    if as_of is None:
-        found = registry.champion(model)
-    else:
-        found = registry.opponent_as_of(model, "", contract.dataset, as_of)
-    if found is None:
-        log.info("training starts from scratch: there is no champion yet")
-        return SCRATCH
-    file = registry.verdict_file(model, found.version)
-    made = Verdict.model_validate_json(file.read_text("utf-8")).scores.candidate if file else None
-    if made is not None and made.shards.hash == shards.hash:
-        return made.start
-    return found.version
 
 
 def starting_weights(contract: Contract, rows: Path, splits: Path) -> list[NDArray[Any]] | None:
@@ -77,7 +44,7 @@ def starting_weights(contract: Contract, rows: Path, splits: Path) -> list[NDArr
             else (f"has seen {count:,} of the rows that the candidate would be tested on")
         )
         raise _refused(start, f"it {which}")
-    log.info("training starts from version %s", start)
+    log.info("begins with the weights of version %s", start, extra=TOLD)
     return [np.asarray(w) for w in member.network.get_weights()]
 
 

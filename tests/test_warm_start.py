@@ -1,6 +1,7 @@
 """A warm start: from the champion's weights, or refused with the reason."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,8 +10,9 @@ from data_contracts.contract import Contract
 from tasks.learning.bundle import load_bundle
 from tasks.learning.errors import Unsuitable
 from tasks.records import Candidate
+from tasks.start import began_with, with_start
 from tasks.storage import root_storage
-from tasks.warm_start import began_with, with_start
+from tasks.train import STAGE, train_candidate
 from tests.builders import small_contract, small_rows
 from tests.publishing import prepare, published, trained
 
@@ -36,10 +38,20 @@ def test_training_goes_on_from_the_champion_once_there_is_one() -> None:
     next_ = warm(WARM, 220, "next")
     assert next_.start == publication.version
     assert losses(next_)[0] < losses(cold)[1]
-    # The same rows again: what was made of them is what is made of them.
-    shards = prepare(WARM, small_rows(200), "again")
-    again = with_start(WARM, shards.model_copy(update={"hash": cold.shards.hash}))
-    assert again.training.start == "scratch"
+
+
+def test_the_same_contract_on_the_same_rows_is_not_trained_again() -> None:
+    shards = prepare(WARM, small_rows(200), "cold")
+    scratch = began_with(WARM, "scratch")
+
+    def work(folder: Path) -> Candidate:
+        return train_candidate(scratch, shards, root_storage().fetch(shards.place), folder)
+
+    cold = STAGE.run(scratch, shards.hash, work=work)
+    publication = published(WARM, cold)
+    assert with_start(WARM, shards).training.start == "scratch"
+    other = small_contract(training={"start": "champion"}, recipe=RECIPE | {"l2": 0.01})
+    assert with_start(other, shards).training.start == publication.version
 
 
 def test_weights_to_begin_with_are_those_of_the_version() -> None:
@@ -78,3 +90,7 @@ def test_a_version_that_is_not_there_is_refused() -> None:
     shards = prepare(WARM, small_rows(200), "other")
     with pytest.raises(Unsuitable, match="version 7: there is no such version"):
         trained(began_with(WARM, "7"), shards, "other")
+
+
+def test_a_version_is_named_by_its_number() -> None:
+    assert small_contract(training={"start": 7}).training.start == "7"
