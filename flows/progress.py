@@ -2,6 +2,8 @@
 
 import logging
 import time
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextvars import copy_context
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -20,7 +22,10 @@ MOST = 12
 
 
 class Progress(logging.Handler):
-    """Follows the news of epochs on the `polycast` logger with a progress artifact."""
+    """Follows the news of epochs on the `polycast` logger with a progress artifact.
+
+    A thread of its own asks the server: training does not wait for one that is slow or away.
+    """
 
     def __init__(self, dataset: str) -> None:
         super().__init__()
@@ -28,9 +33,12 @@ class Progress(logging.Handler):
         self.artifact: UUID | None = None
         self.last = 0.0
         self.begun = time.monotonic()
+        self.sender = ThreadPoolExecutor(1, "progress")
+        self.sent: Future[None] | None = None
 
-    def __enter__(self) -> None:
+    def __enter__(self) -> "Progress":
         logging.getLogger("polycast").addHandler(self)
+        return self
 
     def __exit__(
         self,
@@ -39,14 +47,20 @@ class Progress(logging.Handler):
         trace: "TracebackType | None",
     ) -> None:
         logging.getLogger("polycast").removeHandler(self)
-        if error is None and self.artifact is not None:
+        self.sender.shutdown(wait=error is None)
+        if self.sent is not None and error is None:
+            self.sent.result()
             self._show(100.0, "trained")
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Show an epoch, at most one in the interval."""
+        """Show an epoch, at most one in the interval and at a time."""
         epoch, epochs = getattr(record, "epoch", None), getattr(record, "epochs", None)
         if not epoch or not epochs or time.monotonic() - self.last < INTERVAL:
             return
+        if self.sent is not None:
+            if not self.sent.done():
+                return
+            self.sent.result()
         self.last = time.monotonic()
         part, parts = getattr(record, "part", 0), getattr(record, "parts", 1)
         done = (part + epoch / epochs) / parts
@@ -54,7 +68,9 @@ class Progress(logging.Handler):
         words = [record.getMessage(), f"at most {left:,.0f} s more"]
         losses = getattr(record, "losses", {})
         words += [losses_line(dict(list(losses.items())[:MOST]))] if losses else []
-        self._show(100 * done, "; ".join(words))
+        # Prefect finds the run that the artifact is of in the context.
+        show = copy_context().run
+        self.sent = self.sender.submit(show, self._show, 100 * done, "; ".join(words))
 
     def _show(self, percent: float, text: str) -> None:
         """Show how far training is. A server that is away for a while misses it: nothing more."""

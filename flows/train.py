@@ -6,6 +6,7 @@ of its own gives its GPU memory back when it ends.
 
 import multiprocessing
 import os
+import signal
 import threading
 from multiprocessing.connection import Connection
 from typing import Any
@@ -86,8 +87,18 @@ def train_in_process(contract: Contract, shards: Shards) -> Candidate:
         process.join()
     candidate = STAGE.find(contract, shards.hash)
     if candidate is None:
-        raise TrainingFailed(fault or f"the training process ended with code {process.exitcode}")
+        raise TrainingFailed(fault or _death(process.exitcode))
     return candidate
+
+
+def _death(code: int | None) -> str:
+    """Say how the training process ended that said nothing itself."""
+    how = f"ended with code {code}"
+    if code is not None and code < 0:
+        how = f"was killed by {signal.Signals(-code).name}"
+    if code == -signal.SIGKILL:
+        how += ", as systems do that run out of memory"
+    return f"the training process {how}. Run again: it goes on from its last checkpoint"
 
 
 def _last_word(connection: Connection) -> str | None:

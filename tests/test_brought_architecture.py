@@ -77,6 +77,29 @@ for name in sys.argv[1:]:
     except NoArchitecture as fault:
         print(fault)
 """
+CALLBACKS = """
+
+class Stops(keras.callbacks.Callback):
+    def on_epoch_end(self, epoch, logs=None):
+        print(f"epoch {epoch}: {logs['val_loss']:.9f}")
+        self.model.stop_training = epoch == 1
+
+
+class Stopping(Wide):
+    def callbacks(self, recipe):
+        return [Stops()]
+"""
+STOP = """
+from tasks.learning.fit_many import why_in_turn
+from tasks.learning.fitting import fit
+from tests.builders import small_contract, small_rows
+
+contract = small_contract(recipe={"architecture": "wide", "epochs": 5, "batch_size": 100})
+bundle, curve = fit(contract, small_rows(300), small_rows(100, seed=1))
+for epoch, loss in enumerate(curve.val_loss):
+    print(f"epoch {epoch}: {loss:.9f}")
+print(why_in_turn(contract))
+"""
 
 
 def installed(folder: Path, package: str, points: dict[str, str], **modules: str) -> None:
@@ -129,6 +152,19 @@ def test_a_brought_architecture_trains_and_predicts_the_same_in_another_process(
     assert done.returncode == 0, done.stderr
     done = python(site, LOAD, tmp_path)
     assert done.returncode == 0, done.stderr
+
+
+def test_callbacks_that_an_architecture_brings_are_called_and_stop_training(
+    tmp_path: Path,
+) -> None:
+    points = POINTS | {"polycast.architectures": "wide = wide.network:Stopping"}
+    installed(tmp_path / "site", "wide", points, recipe=RECIPE, network=NETWORK + CALLBACKS)
+    done = python(tmp_path / "site", STOP)
+    assert done.returncode == 0, done.stderr
+    *lines, why = done.stdout.splitlines()
+    assert len(lines) == 4
+    assert lines[:2] == lines[2:]
+    assert why == "architecture: wide, which has callbacks"
 
 
 def test_polycast_recipes_lists_a_brought_architecture_and_shows_its_options(

@@ -5,7 +5,7 @@ user's own comes by an entry point of the group `polycast.architectures`, named 
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
@@ -79,6 +79,14 @@ class Architecture(ABC):
         return keras.callbacks.EarlyStopping(
             patience=recipe.patience, restore_best_weights=True, start_from_epoch=first_epoch
         )
+
+    def callbacks(self, recipe: Any) -> Sequence[keras.callbacks.Callback]:
+        """Return Keras callbacks of the architecture's own, called after all others.
+
+        Their model is the trainee, whose `network` is what is trained. They are called where an
+        epoch begins and ends, and for the first and the last of the steps taken in one call.
+        """
+        return ()
 
     def batch_size(self, recipe: Any, layout: Layout) -> int:
         """Return how many rows a step takes."""

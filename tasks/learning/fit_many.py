@@ -22,6 +22,7 @@ from tasks.learning.errors import NotTogether
 from tasks.learning.feeding import Held, Rows
 from tasks.learning.fitting import Curve, fit_network, new_trainee
 from tasks.learning.layout import Layout
+from tasks.learning.networks import architecture
 from tasks.learning.precision import FULL
 from tasks.learning.recovery import OnEpoch
 from tasks.learning.together import Course, Together
@@ -110,10 +111,15 @@ def why_in_turn(contract: "Contract") -> str | None:
         "training.precision": training.precision != FULL,
         "training.rematerialize": bool(training.rematerialize),
         "architecture: auto, whose members are trained together": recipe.architecture == "auto",
+        f"architecture: {recipe.architecture}, which has callbacks": _calls_back(contract),
         "averaging: swa": recipe.averaging == "swa",
         "target_weights: gradnorm": getattr(recipe, "target_weights", "") == "gradnorm",
     }
     return next((reason for reason, holds in reasons.items() if holds), None)
+
+
+def _calls_back(contract: "Contract") -> bool:
+    return bool(architecture(contract.recipe.architecture).callbacks(contract.recipe))
 
 
 def _why_alone(job: Job) -> str | None:

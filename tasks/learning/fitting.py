@@ -210,7 +210,8 @@ def _train(
         own.append(GradNorm(train.some, kernel, compiler.gradients, recipe.seed))
     parts = contract.training.accumulate
     budget = Budget(recipe.epochs, kind.batch_size(recipe, layout), recipe.seed, parts)
-    history = run_epochs(trainee, train, validation, budget, [*own, *callbacks], compiler, keeper)
+    own += [*kind.callbacks(recipe), *callbacks]
+    history = run_epochs(trainee, train, validation, budget, own, compiler, keeper)
     return trainee.network, Curve(history["loss"], history["val_loss"], first_epoch(recipe))
 
 
