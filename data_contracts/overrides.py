@@ -96,8 +96,8 @@ def _section(here: Any, part: str | int, override: Override, parent: Path) -> An
     """Return what the override's next key holds: a section of its own, not one shared
     through an alias. A section that the file leaves out is made, but no column is."""
     below = _below(here, part)
-    if part == "recipe" and not parent and isinstance(below, str):
-        below = {"base": below}
+    if part == "recipe" and not parent and (below is None or isinstance(below, str)):
+        below = {"base": below or "auto"}
     if below is None and isinstance(here, dict) and isinstance(part, str):
         below = None if parent in _COLUMN_SECTIONS else {}
     if not isinstance(below, dict | list):

@@ -57,7 +57,7 @@ def _changed(definitions: Schema) -> Schema:
         "title": "Changes",
         "description": "A ready-made recipe with changes.",
         "type": "object",
-        "properties": {"base": {"enum": list(ready_made()), "title": "Base"}, **changes},
+        "properties": {"base": {"enum": [AUTO, *ready_made()], "title": "Base"}, **changes},
         "required": ["base"],
         "additionalProperties": False,
     }

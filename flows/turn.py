@@ -30,7 +30,9 @@ def turn(contract: Contract) -> Iterator[None]:
     try:
         lock.acquire(timeout=0)
     except Timeout:
-        log.info("another retrain of %s is going on: waiting for its turn", contract.dataset)
+        news = {"stage": "retrain", "state": "told"}
+        said = "another retrain of %s is going on: waiting for its turn"
+        log.info(said, contract.dataset, extra=news)
         lock.acquire()
     try:
         yield

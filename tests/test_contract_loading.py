@@ -229,6 +229,7 @@ def test_merges_that_multiply_are_refused_before_they_are_spelled_out(folder):
     [
         ("recipe.epochs=5", lambda c: c.recipe.epochs == 5),
         ("recipe={base: shared_128_64, hidden: [8]}", lambda c: c.recipe.hidden == (8,)),
+        ("recipe={base: auto, hidden: [8]}", lambda c: c.recipe.architecture == "auto"),
         ("recipe={architecture: shared, seed: 7}", lambda c: c.recipe.seed == 7),
         ("publishing.model=m", lambda c: c.registered_model == "m"),
         ("gate.rules[0].by=0.5", lambda c: c.gate.rules[0].by == 0.5),
@@ -247,6 +248,14 @@ def test_an_override_reaches_a_column_whose_name_has_dots_or_brackets(folder):
     (folder / "small.yaml").write_text(TEXT.replace("{temp: {}}", '{"a.b": {}, "c[2]": {}}'))
     contract = load_contract("small", ["features.a.b.unit=K", "features.c[2].unit=m"])
     assert [f.unit for f in contract.features.values()] == ["K", "m"]
+
+
+@pytest.mark.parametrize("recipe", ["recipe: auto", ""])
+def test_an_override_changes_the_default_recipe(folder, recipe):
+    lines = [line for line in TEXT.splitlines() if not line.startswith("recipe:")]
+    (folder / "small.yaml").write_text("\n".join([*lines, recipe, ""]))
+    changed = load_contract("small", ["recipe.epochs=5"]).recipe
+    assert (changed.architecture, changed.epochs) == ("auto", 5)
 
 
 def test_the_last_of_two_overrides_of_one_field_counts():

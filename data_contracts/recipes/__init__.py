@@ -92,7 +92,7 @@ def resolve(recipe: Any) -> Any:
     Raises ValidationError on a name that is not ready-made, and on anything else.
     """
     if isinstance(recipe, str):
-        return {"architecture": AUTO} if recipe == AUTO else dict(_named(recipe, (), AUTO))
+        return dict(_named(recipe, ()))
     if isinstance(recipe, dict) and "base" in recipe:
         changes = {key: value for key, value in recipe.items() if key != "base"}
         return _named(recipe["base"], ("base",)) | changes
@@ -110,10 +110,9 @@ else:
     Recipe = Annotated[reduce(or_, ARCHITECTURES), ChosenRecipe(), BeforeValidator(resolve)]
 
 
-def _named(name: Any, path: tuple[str, ...], *more: str) -> dict[str, Any]:
-    known = ready_made()
+def _named(name: Any, path: tuple[str, ...]) -> dict[str, Any]:
+    known: dict[str, dict[str, Any]] = {AUTO: {"architecture": AUTO}} | ready_made()
     if not isinstance(name, str) or name not in known:
-        names = [*more, *known]
-        expected, hint = f"one of: {', '.join(names)}", did_you_mean(str(name), names)
+        expected, hint = f"one of: {', '.join(known)}", did_you_mean(str(name), list(known))
         raise all_refused("recipe", [Refusal(path, expected, name, hint)])
     return known[name]

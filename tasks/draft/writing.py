@@ -137,7 +137,7 @@ def _split(plan: Plan) -> Iterator[str]:
 
 
 def _learning(plan: Plan) -> Iterator[str]:
-    yield line("recipe: {base: shared_128_64}", "polycast recipes lists the others")
+    yield line("recipe: auto", "nothing has to be tuned; polycast recipes lists the others")
     if plan.ahead:
         yield ""
         yield line(f"evaluation: {{lead: {duration(plan.ahead)}}}", "how far ahead the targets lie")
