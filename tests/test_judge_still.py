@@ -71,6 +71,17 @@ def test_terminal_and_report_tell_it_apart_from_what_holds() -> None:
     assert [v.state for v in view.rulings] == ["holds", "silent"]
 
 
+def test_a_rule_with_nothing_to_judge_holds_for_nothing() -> None:
+    verdict = verdict_of(MEAN, still(scores(candidate=(0.3, 0.5), mean=(0.0, 1.0))))
+    silent = tuple(r for r in verdict.rulings if r.target == "a")
+    console = Console(width=200)
+    with console.capture() as shown:
+        show_verdict(console, verdict.model_copy(update={"rulings": silent}))
+    assert "–" in shown.get()
+    assert "holds for" not in shown.get()
+    assert "not judged: a: it does not vary in the train rows" in shown.get()
+
+
 def test_a_reason_that_many_targets_share_is_told_once() -> None:
     console = Console(width=200)
     verdict = judge_scores(contract(CHAMPION), scores(candidate=(1.0, 1.0), champion=(1.0, 1.0)))

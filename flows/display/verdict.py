@@ -18,13 +18,12 @@ def show_verdict(console: Console, verdict: Verdict) -> None:
         rulings = [r for r in verdict.rulings if r.rule == rule]
         failed = [r for r in rulings if not r.passed]
         silent = [r for r in rulings if r.passed and r.value is None and r.target != "all"]
-        told = [r for r in rulings if r not in silent] or rulings
-        held = f"  holds for {len(told) - len(failed)} of {len(told)}"
+        told = [r for r in rulings if r not in silent]
+        held = f"  holds for {len(told) - len(failed)} of {len(told)}" if told else ""
         count = "" if rulings[0].target == "all" else held
-        console.print(Text.assemble(" ", _mark(failed), " ", rule, (count, "dim")))
-        lines = _failed(failed) if failed else _lines([min(told, key=_room)])
-        if silent and told is not rulings:
-            lines.append(f"not judged: {_named(silent)}{silent[0].reason}")
+        console.print(Text.assemble(" ", _mark(told, failed), " ", rule, (count, "dim")))
+        lines = _failed(failed) if failed else _lines([min(told, key=_room)] if told else [])
+        lines += [f"not judged: {line}" for line in _lines(silent)]
         for line in lines:
             console.print(f"     {line}", style="dim", markup=False)
 
@@ -58,7 +57,9 @@ def _room(ruling: Ruling) -> float:
     return abs(1 - ruling.value / ruling.limit)
 
 
-def _mark(failed: list[Ruling]) -> Text:
+def _mark(told: list[Ruling], failed: list[Ruling]) -> Text:
+    if not told:
+        return Text("–", style="dim")
     if not failed:
         return Text("✔", style="green")
     blocking = [r for r in failed if r.blocks]
