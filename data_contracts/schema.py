@@ -55,7 +55,7 @@ def _changed(definitions: Schema) -> Schema:
     changes = {key: o[0] if len(o) == 1 else {"anyOf": o} for key, o in options.items()}
     return {
         "title": "Changes",
-        "description": "A ready-made recipe with changes.",
+        "description": "auto or a ready-made recipe, with changes.",
         "type": "object",
         "properties": {"base": {"enum": [AUTO, *ready_made()], "title": "Base"}, **changes},
         "required": ["base"],

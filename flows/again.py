@@ -8,6 +8,7 @@ from flows.rival import find_rival, find_shards
 from tasks import approvals, evaluate, ingest, judge, preprocess, publish, train, validate
 from tasks.records import Candidate
 from tasks.rival import rival_contract
+from tasks.start import with_start
 from tasks.storage import root_storage
 from tasks.tuning import nightly
 
@@ -41,7 +42,7 @@ def _finished(contract: Contract) -> Iterator[tuple[Stage, str]]:
     yield "preprocess", shards.place
     if (recipe := nightly.find(contract, shards)) is None:
         return
-    contract = recipe
+    contract = with_start(recipe, shards)
     if (candidate := train.STAGE.find(contract, shards.hash)) is None:
         return
     yield "train", candidate.place

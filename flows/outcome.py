@@ -28,7 +28,7 @@ _ended: ContextVar[Any] = ContextVar("ended", default=None)
 
 
 class Told(Flow[P, R]):
-    """A flow that ends in a state which tells its outcome, and whose caller gets what it came to.
+    """A flow that ends in a state which tells its outcome; who calls it gets what it came to.
 
     Prefect asks the server again where its first answer was lost. The server then says that the
     run has ended so, without the record or the exception; both are here all the time.
@@ -43,7 +43,7 @@ class Told(Flow[P, R]):
             if (end := _ended.get()) is None:
                 raise
             if isinstance(end, Exception):
-                raise end from None
+                raise end from end.__cause__
             return end  # type: ignore[no-any-return]
         finally:
             _ended.reset(before)

@@ -28,6 +28,9 @@ from tasks.records import Candidate, Shards
 from tasks.storage import home, root_storage
 from tasks.train import STAGE, train_candidate
 
+GRACE = 10.0
+"""Seconds that the training process has to tell the server that it was interrupted."""
+
 
 class TrainingFailed(Exception):
     """Training ended without a candidate. The message is what its process said."""
@@ -82,6 +85,10 @@ def train_in_process(contract: Contract, shards: Shards) -> Candidate:
     there.close()
     try:
         fault = _last_word(here)
+        process.join()
+    except KeyboardInterrupt:  # it has got that too, and tells the server
+        process.join(GRACE)
+        raise
     finally:  # it draws: whoever stops this one is told so after its last bar
         here.close()
         process.join()
@@ -93,9 +100,9 @@ def train_in_process(contract: Contract, shards: Shards) -> Candidate:
 
 def _death(code: int | None) -> str:
     """Say how the training process ended that said nothing itself."""
-    how = f"ended with code {code}"
-    if code is not None and code < 0:
-        how = f"was killed by {signal.Signals(-code).name}"
+    if code is None or code >= 0:
+        return f"the training process ended with code {code}"
+    how = f"was ended by signal {-code} ({signal.strsignal(-code)})"
     if code == -signal.SIGKILL:
         how += ", as systems do that run out of memory"
     return f"the training process {how}. Run again: it goes on from its last checkpoint"
@@ -111,7 +118,7 @@ def _last_word(connection: Connection) -> str | None:
 
 def _child(connection: Connection, caller: bytes, parameters: dict[str, str]) -> None:
     """Run the flow in the spawned process and send back why it failed, if it did."""
-    from flows.console import clear, join_console
+    from flows.console import join_console
 
     join_console()
     threading.Thread(target=_end_with_parent, args=(connection,), daemon=True).start()
@@ -122,17 +129,23 @@ def _child(connection: Connection, caller: bytes, parameters: dict[str, str]) ->
         connection.send(explain(error)[0])
         raise
     except KeyboardInterrupt:
-        clear()
-        os._exit(1)
+        _leave()
     connection.send(None if state.is_completed() else state.message)
 
 
 def _end_with_parent(connection: Connection) -> None:
     """Nothing is ever sent this way: the read ends when the other process is gone."""
-    from flows.console import clear
-
     try:
         connection.recv()
     except (EOFError, OSError):
+        _leave()
+
+
+def _leave() -> None:
+    """End this process at once, and take the bar away where there is a terminal still."""
+    from flows.console import clear
+
+    try:
         clear()
+    finally:
         os._exit(1)

@@ -15,9 +15,9 @@ log = logging.getLogger("polycast")
 def with_start(contract: Contract, shards: Shards) -> Contract:
     """Return the contract with a version's number in place of `training.start: champion`.
 
-    That is the champion; or, where the champion is what this very contract makes of these shards,
-    what it began with itself, so that nothing is trained twice. `scratch` where there is no
-    champion yet.
+    That is the champion; or, where the champion is what this very contract makes of these shards
+    with this version of Polycast, what it began with itself, so that nothing is trained twice.
+    `scratch` where there is no champion yet.
     """
     if contract.training.start != CHAMPION:
         return contract

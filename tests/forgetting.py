@@ -4,7 +4,7 @@ import socket
 import socketserver
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from urllib.parse import urlsplit
 
 CHUNK = 1 << 16
@@ -42,9 +42,10 @@ def forgetting(address: str) -> Iterator[tuple[str, list[bytes]]]:
                 far.sendall(data)
 
         def answer(self, far: socket.socket) -> None:
-            while (data := far.recv(CHUNK)) and not self.ended:
-                self.request.sendall(data)
-            self.request.shutdown(socket.SHUT_RDWR)
+            with suppress(OSError):  # whoever asked may be gone
+                while (data := far.recv(CHUNK)) and not self.ended:
+                    self.request.sendall(data)
+                self.request.shutdown(socket.SHUT_RDWR)
 
     with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Line) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()

@@ -8,9 +8,10 @@ import pytest
 from data_contracts.contract import Contract
 from flows.again import forget
 from flows.names import STAGES
-from tasks import ingest, preprocess, validate
+from tasks import ingest, preprocess, train, validate
 from tasks.records import Checked, Fold, Shards, Snapshot
-from tests.builders import small_contract, small_rows
+from tasks.start import began_with
+from tests.builders import CANDIDATE, small_contract, small_rows
 from tests.walk import polycast
 
 
@@ -49,6 +50,18 @@ def test_from_the_first_stage_nothing_is_kept(contract: Contract) -> None:
 def test_a_stage_that_was_never_reached_is_nothing_to_forget(contract: Contract) -> None:
     assert forget(contract, "judge") == []
     assert ingest.find(contract) is not None
+
+
+def test_training_that_begins_with_the_champion_is_forgotten_too(contract: Contract) -> None:
+    snapshot = ingest.find(contract)
+    assert snapshot is not None
+    checked = validate.find(contract, snapshot)
+    assert checked is not None
+    shards = preprocess.STAGE.find(contract, checked.hash)
+    assert shards is not None
+    made = CANDIDATE.model_copy(update={"shards": shards})
+    train.STAGE.run(began_with(contract, "scratch"), shards.hash, work=lambda _: made)
+    assert forget(began_with(contract, "champion"), "train") == ["train"]
 
 
 def test_a_stage_that_is_none_is_refused_with_those_there_are(tmp_path: Path) -> None:

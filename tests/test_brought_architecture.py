@@ -82,7 +82,8 @@ CALLBACKS = """
 class Stops(keras.callbacks.Callback):
     def on_epoch_end(self, epoch, logs=None):
         print(f"epoch {epoch}: {logs['val_loss']:.9f}")
-        self.model.stop_training = epoch == 1
+        if epoch == 1:
+            self.model.stop_training = True
 
 
 class Stopping(Wide):
@@ -90,12 +91,13 @@ class Stopping(Wide):
         return [Stops()]
 """
 STOP = """
+from tasks.backends import backend
 from tasks.learning.fit_many import why_in_turn
 from tasks.learning.fitting import fit
 from tests.builders import small_contract, small_rows
 
 contract = small_contract(recipe={"architecture": "wide", "epochs": 5, "batch_size": 100})
-bundle, curve = fit(contract, small_rows(300), small_rows(100, seed=1))
+bundle, curve = fit(contract, small_rows(300), small_rows(100, seed=1), compiler=backend())
 for epoch, loss in enumerate(curve.val_loss):
     print(f"epoch {epoch}: {loss:.9f}")
 print(why_in_turn(contract))

@@ -229,7 +229,8 @@ def test_merges_that_multiply_are_refused_before_they_are_spelled_out(folder):
     [
         ("recipe.epochs=5", lambda c: c.recipe.epochs == 5),
         ("recipe={base: shared_128_64, hidden: [8]}", lambda c: c.recipe.hidden == (8,)),
-        ("recipe={base: auto, hidden: [8]}", lambda c: c.recipe.architecture == "auto"),
+        ("recipe={base: auto, epochs: 5}", lambda c: c.recipe.architecture == "auto"),
+        ("recipe={base: auto, epochs: 5}", lambda c: c.recipe.epochs == 5),
         ("recipe={architecture: shared, seed: 7}", lambda c: c.recipe.seed == 7),
         ("publishing.model=m", lambda c: c.registered_model == "m"),
         ("gate.rules[0].by=0.5", lambda c: c.gate.rules[0].by == 0.5),

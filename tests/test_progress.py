@@ -48,17 +48,21 @@ def test_the_artifact_follows_training_to_its_end(
     assert (last["data"], last["description"]) == (100.0, "trained")
 
 
+@pytest.mark.filterwarnings("ignore:Artifact creation outside of a flow")
 def test_training_does_not_wait_for_a_server_that_does_not_answer(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(progress, "INTERVAL", 0.0)
     with socket.create_server(("127.0.0.1", 0)) as silent:
+        silent.settimeout(60)
         address = f"http://127.0.0.1:{silent.getsockname()[1]}/api"
         settings = {PREFECT_API_URL: address, PREFECT_CLIENT_MAX_RETRIES: 0}
         with temporary_settings(settings), suppress(KeyboardInterrupt), Progress("small") as shown:
             tell(1)
+            near, _ = silent.accept()
             tell(2)
             assert shown.sent is not None
             told_at_once = not shown.sent.done()
             raise KeyboardInterrupt
+        near.close()
     assert told_at_once

@@ -89,7 +89,7 @@ def resolve(recipe: Any) -> Any:
     """Return a recipe's full mapping from `auto`, a ready-made name or `{base: NAME, …changes}`.
 
     A mapping with `architecture`, or a recipe's model, comes back as it is.
-    Raises ValidationError on a name that is not ready-made, and on anything else.
+    Raises ValidationError on a name that no recipe has, and on anything else.
     """
     if isinstance(recipe, str):
         return dict(_named(recipe, ()))

@@ -81,7 +81,7 @@ class Architecture(ABC):
         )
 
     def callbacks(self, recipe: Any) -> Sequence[keras.callbacks.Callback]:
-        """Return Keras callbacks of the architecture's own, called after all others.
+        """Return Keras callbacks of the architecture's own, called after Polycast's.
 
         Their model is the trainee, whose `network` is what is trained. They are called where an
         epoch begins and ends, and for the first and the last of the steps taken in one call.

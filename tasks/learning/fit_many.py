@@ -15,6 +15,7 @@ import keras
 
 from tasks.learning.accumulation import out_of_memory
 from tasks.learning.alike import Unlike, shape_of
+from tasks.learning.architecture import Architecture
 from tasks.learning.beginning import Weights
 from tasks.learning.course import Keeper
 from tasks.learning.epochs import Compiler, build
@@ -119,7 +120,8 @@ def why_in_turn(contract: "Contract") -> str | None:
 
 
 def _calls_back(contract: "Contract") -> bool:
-    return bool(architecture(contract.recipe.architecture).callbacks(contract.recipe))
+    kind = type(architecture(contract.recipe.architecture))
+    return kind.callbacks is not Architecture.callbacks
 
 
 def _why_alone(job: Job) -> str | None:

@@ -50,7 +50,8 @@ class Curve:
     @property
     def best_epoch(self) -> int:
         """The epoch, from 1, whose weights were kept."""
-        return int(np.argmin(self.val_loss[self.first :])) + self.first + 1
+        first = min(self.first, len(self.val_loss) - 1)  # a callback may have ended it before
+        return int(np.argmin(self.val_loss[first:])) + first + 1
 
     @property
     def best_loss(self) -> float:
