@@ -8,6 +8,7 @@ import yaml
 
 from data_contracts.errors import ContractError, Path, Problem
 from data_contracts.reading import read_value
+from data_contracts.recipes import AUTO
 from data_contracts.section import did_you_mean
 
 _STEP = re.compile(r"\[(?P<index>[0-9]{1,9})\]|\.?(?P<name>[^.\[\]]+)")
@@ -97,7 +98,7 @@ def _section(here: Any, part: str | int, override: Override, parent: Path) -> An
     through an alias. A section that the file leaves out is made, but no column is."""
     below = _below(here, part)
     if part == "recipe" and not parent and (below is None or isinstance(below, str)):
-        below = {"base": below or "auto"}
+        below = {"base": below or AUTO}
     if below is None and isinstance(here, dict) and isinstance(part, str):
         below = None if parent in _COLUMN_SECTIONS else {}
     if not isinstance(below, dict | list):

@@ -9,7 +9,7 @@ import json
 from typing import Any
 
 from data_contracts.contract import Contract
-from data_contracts.recipes import ARCHITECTURES, AUTO, ready_made
+from data_contracts.recipes import ARCHITECTURES, bases
 
 Schema = dict[str, Any]
 
@@ -38,7 +38,7 @@ def schema_text() -> str:
 
 def _name() -> Schema:
     return {
-        "enum": [AUTO, *ready_made()],
+        "enum": list(bases()),
         "title": "Name",
         "description": "auto, or a ready-made recipe as it is.",
     }
@@ -57,7 +57,7 @@ def _changed(definitions: Schema) -> Schema:
         "title": "Changes",
         "description": "auto or a ready-made recipe, with changes.",
         "type": "object",
-        "properties": {"base": {"enum": [AUTO, *ready_made()], "title": "Base"}, **changes},
+        "properties": {"base": {"enum": list(bases()), "title": "Base"}, **changes},
         "required": ["base"],
         "additionalProperties": False,
     }

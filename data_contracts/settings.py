@@ -31,13 +31,14 @@ def _number_as_text(value: Any) -> Any:
     return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
 
+_WORD = "scratch|champion|[1-9][0-9]*"
 _NUMBER_OR_WORD = [
     {"type": "integer", "minimum": 1},
-    {"type": "string", "pattern": "^(?:scratch|champion|[1-9][0-9]*)$"},
+    {"type": "string", "pattern": f"^(?:{_WORD})$"},
 ]
 Start = Annotated[
     str,
-    Matching(r"scratch|champion|[1-9][0-9]*", "scratch, champion, or the number of a version"),
+    Matching(_WORD, "scratch, champion, or the number of a version"),
     BeforeValidator(_number_as_text),
     WithJsonSchema({"anyOf": _NUMBER_OR_WORD, "title": "Start"}),
 ]

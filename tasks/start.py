@@ -4,9 +4,10 @@ import logging
 
 from data_contracts.contract import Contract
 from tasks import registry
+from tasks.checkpoints import TOLD
 from tasks.records import Shards, Verdict
 from tasks.train import STAGE
-from tasks.warm_start import SCRATCH, TOLD
+from tasks.warm_start import SCRATCH
 
 CHAMPION = "champion"
 log = logging.getLogger("polycast")

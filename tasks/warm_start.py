@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from data_contracts.contract import Contract
 from tasks import registry
+from tasks.checkpoints import TOLD
 from tasks.learning.errors import Unsuitable
 from tasks.seen import key_hashes, read_seen, seen_key
 from tasks.split_rows import split_rows
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from tasks.learning.bundle import Member
 
 SCRATCH = "scratch"
-TOLD = {"stage": "train", "state": "told"}
 log = logging.getLogger("polycast")
 
 

@@ -85,6 +85,11 @@ def ready_made() -> dict[str, dict[str, Any]]:
     return {name: yaml.safe_load(found[name].read_text("utf-8")) for name in sorted(found)}
 
 
+def bases() -> dict[str, dict[str, Any]]:
+    """Return what a recipe may be by name, or begin with: `auto`, then the ready-made ones."""
+    return {AUTO: {"architecture": AUTO}} | ready_made()
+
+
 def resolve(recipe: Any) -> Any:
     """Return a recipe's full mapping from `auto`, a ready-made name or `{base: NAME, …changes}`.
 
@@ -98,9 +103,7 @@ def resolve(recipe: Any) -> Any:
         return _named(recipe["base"], ("base",)) | changes
     if isinstance(recipe, Section) or (isinstance(recipe, dict) and "architecture" in recipe):
         return recipe
-    forms = (
-        f"a name ({', '.join((AUTO, *ready_made()))}), {{base: NAME, …}} or {{architecture: …, …}}"
-    )
+    forms = f"a name ({', '.join(bases())}), {{base: NAME, …}} or {{architecture: …, …}}"
     raise all_refused("recipe", [Refusal((), forms, recipe)])
 
 
@@ -111,7 +114,7 @@ else:
 
 
 def _named(name: Any, path: tuple[str, ...]) -> dict[str, Any]:
-    known: dict[str, dict[str, Any]] = {AUTO: {"architecture": AUTO}} | ready_made()
+    known = bases()
     if not isinstance(name, str) or name not in known:
         expected, hint = f"one of: {', '.join(known)}", did_you_mean(str(name), list(known))
         raise all_refused("recipe", [Refusal(path, expected, name, hint)])
