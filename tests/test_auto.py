@@ -16,8 +16,11 @@ from tasks.learning.corrupt import input_ends, without_corrupt
 from tasks.learning.fit_preprocessing import fit_preprocessing
 from tasks.learning.fitting import finished, fit, fit_member, fit_network
 from tasks.learning.folds import FOLDS, divisions, fold_of_rows, in_batches
+from tasks.learning.kernels import LENGTHS, fit_kernel
 from tasks.learning.layout import lay_out
 from tasks.learning.linear import fit_ridge
+from tasks.learning.networks.blended import MOST_NEAR, Beside
+from tasks.learning.networks.kernel import KernelRegression
 from tasks.learning.networks.parts import Forest
 from tasks.learning.shards import Arrays, to_arrays
 from tasks.learning.stacked_trees import grow_stacked
@@ -96,6 +99,56 @@ def test_ridge_says_of_each_row_what_it_would_without_it() -> None:
     fewer = fit_ridge(inputs[1:].astype(np.float64), targets[1:], weight[1:])
     np.testing.assert_allclose(found.left_out[0], fewer.predict(inputs[:1])[0], atol=0.05)
     assert not np.allclose(found.left_out[0], found.predict(inputs[:1])[0], atol=0.05)
+
+
+def bent_rows(rows: int) -> tuple[Any, Any]:
+    inputs = np.random.default_rng(1).normal(size=(rows, 3))
+    return inputs, np.stack([np.sin(2 * inputs[:, 0]) * inputs[:, 1], inputs[:, 2] ** 2], axis=1)
+
+
+def test_kernel_regression_finds_what_is_bent_and_is_a_layer() -> None:
+    inputs, targets = bent_rows(400)
+    weight, known = np.ones(300), np.ones((300, 2), bool)
+    found = fit_kernel(inputs[:300], targets[:300], weight, known, LENGTHS)
+    said = found.predict(inputs[300:])
+    assert (np.abs(said - targets[300:]).mean(axis=0) < 0.15 * targets.std(axis=0)).all()
+    layer = KernelRegression(300, 2)
+    layer.build((None, 3))
+    layer.set(found)
+    np.testing.assert_allclose(np.asarray(layer(inputs[300:])), said, rtol=1e-6, atol=1e-6)
+
+
+def test_kernel_regression_takes_the_length_and_noise_of_the_least_error_left_out() -> None:
+    inputs, targets = bent_rows(80)
+    targets[:, 1] = np.random.default_rng(2).normal(size=80)  # nothing can be known of it
+
+    def fitted(own: Any, lengths: tuple[float, ...]) -> Any:
+        every = inputs[own], targets[own], np.ones(own.sum()), np.ones((own.sum(), 2), bool)
+        return fit_kernel(*every, lengths)
+
+    def left_out(length: float) -> Any:
+        said = [fitted(np.arange(80) != i, (length,)).predict(inputs[[i]])[0] for i in range(80)]
+        return np.sqrt(((np.array(said) - targets) ** 2).mean(axis=0)) / targets.std(axis=0)
+
+    errors = [left_out(length) for length in LENGTHS]
+    best = int(np.argmin([error.mean() for error in errors]))
+    found = fitted(np.ones(80, bool), LENGTHS)
+    assert abs(LENGTHS.index(found.length) - best) <= 1
+    assert errors[best][0] < 0.8
+    assert 0.9 < errors[best][1] < 1.15  # of noise it says the mean
+
+
+def test_a_missing_target_has_no_say_in_how_a_kernel_is_chosen() -> None:
+    inputs, targets = bent_rows(100)
+    known = np.ones((100, 2), bool)
+    known[::3] = False
+    filled = np.where(known, targets, 50.0)
+    found = fit_kernel(inputs, filled, np.ones(100), known, LENGTHS)
+    assert np.isfinite(found.predict(inputs)).all()
+    none = np.where([[True, False]] * 100, known, False)
+    alone = fit_kernel(inputs, filled, np.ones(100), none, LENGTHS)
+    first = fit_kernel(inputs, filled[:, :1], np.ones(100), known[:, :1], LENGTHS)
+    assert alone.length == first.length
 
 
 @pytest.mark.parametrize("targets", [1, 3])
@@ -219,6 +272,27 @@ def test_trees_that_see_the_blend_are_part_of_the_network_and_their_share_is_tol
     assert ((found[:, 1] - targets["steps"][300:]) ** 2).mean() < 0.6
 
 
+@pytest.mark.parametrize("split", ["random", "time"])
+def test_kernel_regression_has_the_greatest_share_of_what_is_smooth(split: str) -> None:
+    inputs, _ = bent_rows(240)
+    smooth = np.sin(inputs[:, 0]) + inputs[:, 1] * inputs[:, 2]
+    rows = Arrays(inputs.astype("f"), smooth[:, None].astype("f"), np.ones(240, np.float32))
+    folds = fold_of_rows(240, split, seed=0)
+    beside = Beside(rows, folds, folds == 0, split == "time", seed=0)
+    names = [part.name for part in beside.parts]
+    weights = blend_weights(np.stack([p.said for p in beside.parts]), smooth[:, None], rows.weight)
+    assert weights[names.index("kernel"), 0] > 0.7
+
+
+def test_there_is_no_kernel_regression_of_many_rows() -> None:
+    inputs, targets, weight = some_rows(MOST_NEAR + 1)
+    rows = Arrays(inputs[:, :1], targets[:, :1].astype("f"), weight.astype("f"))
+    held = np.arange(len(weight)) < 300
+    assert "kernel" not in [p.name for p in Beside(rows, None, held, False, seed=0).parts]
+    fewer = Arrays(*(a[:MOST_NEAR] for a in (rows.inputs, rows.targets, rows.weight)))
+    assert "kernel" in [p.name for p in Beside(fewer, None, held[:-1], False, seed=0).parts]
+
+
 @pytest.fixture(scope="module")
 def fitted() -> tuple[Bundle, Any]:
     options = {"architecture": "auto", "hidden": [16], "epochs": 12}
@@ -288,7 +362,8 @@ def test_an_answer_stays_near_what_train_rows_held(fitted: tuple[Bundle, Any]) -
 def test_shares_of_the_answer_sum_to_one_and_are_told(fitted: tuple[Bundle, Any]) -> None:
     shares = fitted[0].members[0].settings["shares"]
     assert "networks" in shares
-    assert set(shares) <= {"networks", "ridge", "extra_trees", "boosted_trees", "stacked_trees"}
+    trees = {"extra_trees", "boosted_trees", "stacked_trees"}
+    assert set(shares) <= {"networks", "ridge", "kernel"} | trees
     for i in range(2):
         assert sum(own[i] for own in shares.values()) == pytest.approx(1, abs=1e-3)
 

@@ -1,11 +1,11 @@
-"""`architecture: auto`: members that each hold out a fold, blended with ridge and trees."""
+"""`architecture: auto`: members that each hold out a fold, blended with ridge, kernel
+regression and trees."""
 
 from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
 
-from tasks.learning.blended import Beside, blended
 from tasks.learning.corrupt import input_ends, without_corrupt
 from tasks.learning.feeding import Held, Rows
 from tasks.learning.folds import (
@@ -19,6 +19,7 @@ from tasks.learning.folds import (
     repeated,
 )  # fmt: skip
 from tasks.learning.layout import Layout
+from tasks.learning.networks.blended import Beside, blended
 from tasks.learning.networks.embeddings import Columns
 from tasks.learning.networks.folded import BestOfGroups, FoldedTrainee
 from tasks.learning.networks.outputs import bounded, deviations
@@ -105,7 +106,7 @@ class Auto(PointArchitecture):
         return train, train if copies == 1 else Held(in_batches(pooled, size))
 
     def beside(self, recipe: Any, layout: Layout, validation: Any) -> Beside | None:
-        """Return ridge and trees, where they are to have a share."""
+        """Return the parts beside the members, where they are to have a share."""
         plain = all(o.activation == "linear" for o in layout.outputs)
         if not recipe.blend or not plain or set(self.losses(recipe, layout)) != {"mse"}:
             return None
@@ -126,7 +127,7 @@ class Auto(PointArchitecture):
         validation: Any,
         beside: Beside | None,
     ) -> keras.Model:
-        """Return the network blended with ridge and trees, where they are to have a share."""
+        """Return the network blended with the parts beside it, where they are to have a share."""
         if beside is None:
             return network
         return blended(network, layout, beside, len(rates_of(recipe, layout)))

@@ -1,4 +1,5 @@
-"""A trained network with ridge and trees beside it, each counted by its errors on rows held out."""
+"""A trained network with ridge, kernel regression and trees beside it, each counted by its errors
+on rows held out."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,8 +13,10 @@ from tasks.learning.architecture import run_network
 from tasks.learning.blending import blend_weights, stack_shares, steady_weights, without_idle
 from tasks.learning.corrupt import input_ends
 from tasks.learning.folds import FOLDS, divisions
+from tasks.learning.kernels import LENGTHS, Kernel, fit_kernel
 from tasks.learning.layout import Layout
 from tasks.learning.linear import Linear, fit_ridge
+from tasks.learning.networks.kernel import KernelRegression, exact
 from tasks.learning.networks.parts import Between, Blend, Forest
 from tasks.learning.shards import Arrays
 from tasks.learning.stacked_trees import grow_stacked
@@ -26,6 +29,8 @@ PATIENCE = 50
 """So many boosted trees that bring nothing are the last."""
 WORK = 1.2e7
 """Rows times inputs times trees, by fold, that boosting may take; fewer trees where it is more."""
+MOST_NEAR = 1_500
+"""Rows above which there is no kernel regression: its time grows by their third power."""
 MARGIN = 1.0
 """How far beyond the train rows' values an answer may lie, in shares of their range."""
 
@@ -122,7 +127,11 @@ class Beside:
         self.cuts = [(~validation, validation)] if folds is None else list(divisions(folds))
         self.targets = self.filled = rows.targets.astype(np.float64)
         self.weight = rows.weight.astype(np.float64)
-        self.parts = [self._ridge(), *self._trees()]
+        from threadpoolctl import threadpool_limits
+
+        # More threads than processors that are free wait for one another, many times as long.
+        with threadpool_limits(1, "blas"):
+            self.parts = [self._ridge(), *self._kernel(), *self._trees()]
 
     def _ridge(self) -> Part:
         """Return ridge regression; missing targets are filled with what it says for the trees.
@@ -144,6 +153,34 @@ class Beside:
             said = np.where(missing, 0.0, whole.left_out)
         self.filled = np.where(missing, whole.predict(inputs), self.targets)
         return Part("ridge", said, lambda entry: _linear(entry, whole, low, high))
+
+    def _kernel(self) -> list[Part]:
+        """Return kernel regression, where rows are few: fitted on all rows, with the length that is
+        best for all, for its answers; on every fold's other rows for what it says of these."""
+        if len(self.rows.weight) > MOST_NEAR or not exact():
+            return []
+        low, high = input_ends(self.rows, beyond=1.0)
+        inputs = np.clip(self.rows.inputs.astype(np.float64), low, high)
+        known = np.isfinite(self.targets)
+
+        def fitted(own: Mask, lengths: tuple[float, ...]) -> Kernel:
+            return fit_kernel(inputs[own], self.filled[own], self.weight[own], known[own], lengths)
+
+        every = self.cuts[0][0] if len(self.cuts) == 1 else np.ones(len(inputs), bool)
+        whole = fitted(every, LENGTHS)
+        said = np.zeros_like(self.filled)
+        for own, held in self.cuts:
+            said[held] = fitted(own, (whole.length,)).predict(inputs[held])
+
+        def layer(entry: Any) -> Any:
+            within = Between(name="kernel_inputs")
+            near = KernelRegression(*whole.shares.shape, name="kernel")
+            answer = near(within(entry))
+            within.set(low, high)
+            near.set(whole)
+            return answer
+
+        return [Part("kernel", said, layer)]
 
     def _trees(self) -> list[Part]:
         """Return extra trees, and boosted trees where rows and inputs are few."""
