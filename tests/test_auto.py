@@ -106,16 +106,20 @@ def bent_rows(rows: int) -> tuple[Any, Any]:
     return inputs, np.stack([np.sin(2 * inputs[:, 0]) * inputs[:, 1], inputs[:, 2] ** 2], axis=1)
 
 
-def test_kernel_regression_finds_what_is_bent_and_is_a_layer() -> None:
+def test_kernel_regression_finds_what_is_bent_and_is_a_layer(tmp_path: Path) -> None:
     inputs, targets = bent_rows(400)
     weight, known = np.ones(300), np.ones((300, 2), bool)
     found = fit_kernel(inputs[:300], targets[:300], weight, known, LENGTHS)
     said = found.predict(inputs[300:])
     assert (np.abs(said - targets[300:]).mean(axis=0) < 0.15 * targets.std(axis=0)).all()
-    layer = KernelRegression(300, 2)
-    layer.build((None, 3))
+    entry, layer = keras.Input((3,)), KernelRegression(300, 2)
+    network = keras.Model(entry, layer(entry))
     layer.set(found)
-    np.testing.assert_allclose(np.asarray(layer(inputs[300:])), said, rtol=1e-6, atol=1e-6)
+    answer = network.predict(inputs[300:], verbose=0)
+    np.testing.assert_allclose(answer, said, rtol=1e-5, atol=1e-5)
+    network.save(tmp_path / "network.keras")
+    again = keras.saving.load_model(tmp_path / "network.keras")
+    np.testing.assert_array_equal(again.predict(inputs[300:], verbose=0), answer)
 
 
 def test_kernel_regression_takes_the_length_and_noise_of_the_least_error_left_out() -> None:
