@@ -18,7 +18,8 @@ EVERY = 2.0
 """Seconds between two collections: what is garbage is little until then."""
 WHOLE = 10
 """Every so many collections go through all objects, the others through those that are new: an idle
-Prefect server has half a million, which take a fifth of a second."""
+Prefect server has half a million, which take a fifth of a second. What grew old before it was
+garbage waits 20 s at most, a third of the busy timeout."""
 
 
 def collect_beside() -> None:

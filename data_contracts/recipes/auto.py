@@ -22,9 +22,9 @@ class AutoRecipe(BaseRecipe, PointOptions):
     members: int | None = Field(default=None, ge=1)
     """How many networks a group has, each with weights of its own; one per fold when absent."""
     blend: bool = True
-    """Whether ridge, kernel regression (on TensorFlow, up to 1,500 rows) and trees take a share, by
-    their errors on rows that each part held out. Only where every target has the loss mse and a
-    linear output."""
+    """Whether ridge, kernel regression (on TensorFlow, up to 1,500 train and validation rows) and
+    trees take a share, by their errors on rows that each part held out. Only where every target
+    has the loss mse and a linear output."""
     optimizer: Literal["adam", "adamw", "rmsprop", "sgd", "nadam", "lion", "muon"] = "adamw"
     """As in every recipe."""
     learning_rate: float = Field(default=4e-3, gt=0)

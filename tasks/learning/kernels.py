@@ -12,8 +12,8 @@ Values = NDArray[np.float64]
 LENGTHS = (0.35, 0.7, 1.4, 2.8, 5.6)
 """Tried lengths of the kernel, in median distances between rows."""
 NOISES = np.logspace(-5, 3, 25)
-"""Tried variances of the noise, in those of the kernel; inputs of single precision have more than
-less would be."""
+"""Tried variances of the noise, in those of the kernel: the least is about what rounding inputs to
+single precision does."""
 FARTHEST = 4.0
 """How many deviations from the mean an input counts at most."""
 
@@ -35,6 +35,9 @@ class Kernel:
     """(fitted, targets)"""
     base: Values
     """(targets,)"""
+    error: float
+    """The leave-one-out error: the root of the mean square over the targets' own, and its mean over
+    targets."""
 
     def predict(self, inputs: Values) -> Values:
         """Return targets (n, targets) of inputs (n, width)."""
@@ -51,7 +54,7 @@ def scaled(inputs: Values, center: Values, factor: Values) -> Values:
 def nearness(distance: Values) -> Values:
     """Return Matérn's kernel of order 5/2 of distances in lengths (Rasmussen & Williams, 4.17)."""
     far = np.sqrt(5.0) * distance
-    return np.asarray((1.0 + far + far**2 / 3.0) * np.exp(-far))
+    return np.asarray((1.0 + far * (1.0 + far / 3.0)) * np.exp(-far))
 
 
 def fit_kernel(
@@ -64,21 +67,26 @@ def fit_kernel(
     """Return kernel regression on rows (n, width): of `lengths` that with the least leave-one-out
     error over targets (n, targets), and each target's own noise by the same.
 
-    Targets have no missing values; only those that are `known` (n, targets) count as errors.
+    Targets have no missing values; only those that are `known` (n, targets) count as errors. Rows
+    without weight are left out.
     """
+    counted = weight > 0
+    inputs, targets, weight = inputs[counted], targets[counted], weight[counted]
+    known = known[counted]
     share = weight / weight.sum()
     center, base = share @ inputs, share @ targets
     deviation = np.sqrt(share @ (inputs - center) ** 2)
     factor = np.where(deviation > 1e-9, 1 / np.maximum(deviation, 1e-9), 0.0)
     rows = scaled(inputs, center, factor)
     distance = _distances(rows, rows)
-    apart = distance[distance > 1e-6]
-    unit = float(np.median(apart)) if apart.size else 1.0
+    lying = distance[distance > 1e-6]
+    unit = float(np.median(lying)) if lying.size else 1.0
     root = np.sqrt(share * len(share))[:, None]
     goal = (targets - base) * root
     found = [_fit(nearness(distance / (unit * length)), goal, root, known) for length in lengths]
     best = int(np.argmin([error for error, _ in found]))
-    return Kernel(center, factor, rows, lengths[best], unit, found[best][1], base)
+    error, shares = found[best]
+    return Kernel(center, factor, rows, lengths[best], unit, shares, base, error)
 
 
 def _fit(

@@ -1,6 +1,7 @@
 """A trained network with ridge, kernel regression and trees beside it, each counted by its errors
 on rows held out."""
 
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -30,7 +31,10 @@ PATIENCE = 50
 WORK = 1.2e7
 """Rows times inputs times trees, by fold, that boosting may take; fewer trees where it is more."""
 MOST_NEAR = 1_500
-"""Rows above which there is no kernel regression: its time grows by their third power."""
+"""Train and validation rows above which there is no kernel regression: its time grows by their
+third power."""
+LIMITING = threading.Lock()
+"""Two that limit the threads of linear algebra at once would never give them all back."""
 MARGIN = 1.0
 """How far beyond the train rows' values an answer may lie, in shares of their range."""
 
@@ -109,8 +113,8 @@ def _limits(targets: Values) -> tuple[Values, Values]:
 
 
 class Beside:
-    """The parts beside the members, each fitted on every fold's other rows; they need none of
-    them, and so may be fitted while those are trained.
+    """The parts beside the members; they need none of them, and so may be fitted while those are
+    trained. What each says of a row, to be weighed by, it has not learned from that row.
 
     Without `folds` (rows,) the parts are fitted on what is not `validation`, and weighed on that.
     """
@@ -130,11 +134,11 @@ class Beside:
         from threadpoolctl import threadpool_limits
 
         # More threads than processors that are free wait for one another, many times as long.
-        with threadpool_limits(1, "blas"):
+        with LIMITING, threadpool_limits(1, "blas"):
             self.parts = [self._ridge(), *self._kernel(), *self._trees()]
 
     def _ridge(self) -> Part:
-        """Return ridge regression; missing targets are filled with what it says for the trees.
+        """Return ridge regression; missing targets are filled with what it says for the others.
 
         It is fitted on all rows: where inputs are about as many as rows, a fold fewer would be
         another regression. Of rows in no order it says what it would without each of them.

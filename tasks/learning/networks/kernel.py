@@ -9,6 +9,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from tasks.learning.errors import MissingPart
 from tasks.learning.kernels import FARTHEST, Kernel
 from tasks.learning.networks.parts import Fitted
 
@@ -16,7 +17,11 @@ from tasks.learning.networks.parts import Fitted
 def exact() -> bool:
     """Return whether the layer can compute here: JAX has no double precision unless its whole
     process has."""
-    return bool(keras.backend.backend() == "tensorflow")
+    if keras.backend.backend() == "tensorflow":
+        return True
+    import jax
+
+    return bool(jax.config.jax_enable_x64)
 
 
 @keras.saving.register_keras_serializable("polycast")
@@ -28,11 +33,17 @@ class KernelRegression(Fitted):
         self.fitted, self.targets = fitted, targets
 
     def build(self, shape: Any) -> None:
-        """Make the arrays of a fitted kernel."""
+        """Make the arrays of a fitted kernel. Raises MissingPart where it could only be inexact."""
+        if not exact():
+            raise MissingPart(
+                "this network holds kernel regression, which computes in double precision, and "
+                f"{keras.backend.backend()} has only single precision here: set "
+                "KERAS_BACKEND=tensorflow, on which it was trained"
+            )
         width = (shape[-1],)
         self.center, self.factor = (self.hold(n, width, "float64") for n in ("center", "factor"))
         self.rows = self.hold("rows", (self.fitted, *width), "float64")
-        self.length = self.hold("length", (), "float64")
+        self.reach = self.hold("reach", (), "float64")
         self.shares = self.hold("shares", (self.fitted, self.targets), "float64")
         self.base = self.hold("base", (self.targets,), "float64")
 
@@ -40,7 +51,7 @@ class KernelRegression(Fitted):
         """Take a fitted kernel."""
         for name in ("center", "factor", "rows", "shares", "base"):
             getattr(self, name).assign(getattr(kernel, name))
-        self.length.assign(kernel.length * kernel.unit)
+        self.reach.assign(kernel.length * kernel.unit)
 
     def call(self, inputs: Any) -> Any:
         """Return targets (rows, targets)."""
@@ -48,8 +59,8 @@ class KernelRegression(Fitted):
         own = ops.clip(own, -FARTHEST, FARTHEST)
         squares = ops.sum(ops.square(own), axis=1)[:, None] + ops.sum(ops.square(self.rows), axis=1)
         squares = squares - 2.0 * ops.matmul(own, ops.transpose(self.rows))
-        far = ops.sqrt(5.0 * ops.maximum(squares, 0.0)) / self.length
-        near = (1.0 + far + ops.square(far) / 3.0) * ops.exp(-far)
+        far = ops.sqrt(5.0 * ops.maximum(squares, 0.0)) / self.reach
+        near = (1.0 + far * (1.0 + far / 3.0)) * ops.exp(-far)
         return ops.cast(self.base + ops.matmul(near, self.shares), "float32")
 
     def compute_output_shape(self, shape: Any) -> Any:
