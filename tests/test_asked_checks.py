@@ -10,7 +10,7 @@ import pytest
 from data_contracts.errors import ContractError
 from data_contracts.source import moment
 from tasks.errors import Breach
-from tasks.validate import STAGE, accept, last_rows
+from tasks.validate import STAGE, accept, last_rows, summary_markdown
 from tests.test_validate import ROWS, check, columns, contract, only_breach, replaced
 
 __all__ = ["check"]
@@ -133,10 +133,14 @@ def test_the_newest_row_may_be_too_old_though_the_rows_have_not_changed(check):
         Breach, match="expected the newest row within 2d, came 2020-01-01T19:00:00Z"
     ):
         accept(by, checked)
+    told = summary_markdown(by, checked, "docs")
+    assert "# small breaks its contract" in told
+    assert told.count("- **stop**: hour: expected the newest row within 2d") == 1
     then = contract(
         expectations=by.expectations.model_dump(), source={**SOURCE, "as_of": "2020-01-03"}
     )
     assert accept(then, checked) is checked
+    assert "# small keeps its contract" in summary_markdown(then, checked, "docs")
 
 
 SOURCE = {"kind": "parquet", "path": "rows.parquet"}
@@ -144,7 +148,11 @@ SOURCE = {"kind": "parquet", "path": "rows.parquet"}
 
 def test_an_old_row_only_warns_where_that_is_asked(check):
     by = asked("table", check="fresh", within="2d", severity="warn")
-    assert accept(by, check(columns(), by)) is not None
+    checked = check(columns(), by)
+    assert accept(by, checked) is not None
+    told = summary_markdown(by, checked, "docs")
+    assert "# small keeps its contract" in told
+    assert "- **warn**: hour: expected the newest row within 2d" in told
 
 
 def test_the_rows_are_held_against_those_of_the_last_snapshot(check, tmp_path: Path):

@@ -61,11 +61,16 @@ def accept(contract: Contract, checked: Checked | None) -> Checked | None:
     meanwhile."""
     if checked is None:
         return None
-    old = [words for severity, words in stale(contract, checked) if severity == "stop"]
-    if checked.breaches or old:
-        docs = root_storage().address(checked.place, "data_docs/index.html")
-        raise Breach((*checked.breaches, *old), docs)
+    found = breaches_of(contract, checked)
+    if found:
+        raise Breach(found, root_storage().address(checked.place, "data_docs/index.html"))
     return checked
+
+
+def breaches_of(contract: Contract, checked: Checked) -> tuple[str, ...]:
+    """Return what does not hold and stops the run, in words; of rows' age as it is now."""
+    old = (words for severity, words in stale(contract, checked) if severity == "stop")
+    return (*checked.breaches, *old)
 
 
 def warnings_of(contract: Contract, checked: Checked) -> list[str]:
@@ -97,16 +102,16 @@ def validations(dataset: str) -> list[tuple[str, Checked]]:
 
 def summary_markdown(contract: Contract, checked: Checked, docs: str) -> str:
     """Return what validation found as Markdown."""
-    state = "breaks its contract" if checked.breaches else "keeps its contract"
+    broken = breaches_of(contract, checked)
+    state = "breaks its contract" if broken else "keeps its contract"
     lines = [
         f"# {contract.dataset} {state}",
         "",
         f"{checked.expectations:,} expectations on {rows_of(checked.snapshot.rows)}; "
         f"{checked.counted}, {checked.rows:,} go on.",
         "",
-        *(f"- **stop**: {breach}" for breach in checked.breaches),
-        *(f"- **{severity}**: {words}" for severity, words in stale(contract, checked)),
-        *(f"- **warn**: {warning}" for warning in checked.warnings),
+        *(f"- **stop**: {breach}" for breach in broken),
+        *(f"- **warn**: {warning}" for warning in warnings_of(contract, checked)),
         *(
             f"- quarantined {rows_of(r.rows)}: {r.expectation} ({'; '.join(r.examples)})"
             for r in checked.reasons
