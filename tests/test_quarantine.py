@@ -94,6 +94,15 @@ def test_a_released_row_is_in_the_shards_until_its_value_changes(tmp_path: Path)
     assert checked(narrower).released == 0  # another expectation is another question
 
 
+@pytest.mark.parametrize("key", ["place=a,b, id=3", "place=a,b,id=3"])
+def test_a_key_of_several_columns_needs_no_blank(tmp_path: Path, key: str) -> None:
+    file = tmp_path / "rows.parquet"
+    contract = bounded(file, key=["place", "id"])
+    write(file, ("x", 3, 500.0), ("place", 3, "a,b"), ("x", 5, 600.0))
+    checked(contract)
+    assert release(contract, Wanted(keys=[key]), "ann", "why").reasons == {X: 1}
+
+
 def test_a_reason_lets_through_that_expectation_alone(tmp_path: Path) -> None:
     file = tmp_path / "rows.parquet"
     contract = bounded(file)

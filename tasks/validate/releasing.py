@@ -4,9 +4,10 @@ In: a contract, keys and expectations in words. Out: the Release, kept in storag
 until the next validation, which lets through what is released and judges everything else anew.
 """
 
+import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -43,6 +44,7 @@ def release(contract: Contract, wanted: Wanted, by: str, why: str) -> Release:
     key or a reason that is not.
     """
     checked = _last(contract)
+    wanted = replace(wanted, keys=[_as_listed(contract, key) for key in wanted.keys])
     _known_reasons(checked, wanted.reasons)
     checks = _checks(contract, checked)
     found = list(_offences(contract, checked, wanted))
@@ -97,6 +99,12 @@ def _offences(
 def _is_named(contract: Contract, key: str, keys: Sequence[str]) -> bool:
     alone = len(contract.key) == 1 and key.removeprefix(f"{contract.key[0]}=") in keys
     return key in keys or alone
+
+
+def _as_listed(contract: Contract, key: str) -> str:
+    """Return a key with a blank before each column but the first: who types it may leave it out."""
+    columns = "|".join(map(re.escape, contract.key))
+    return re.sub(rf",\s*(?=(?:{columns})=)", ", ", key)
 
 
 def _whole(checked: Checked, named: Counter[str], reasons: Sequence[str]) -> None:
