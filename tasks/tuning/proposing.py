@@ -23,8 +23,9 @@ if TYPE_CHECKING:
     from optuna.samplers import BaseSampler
     from optuna.trial import FrozenTrial
 
-STARTUP = 10
-"""So many trials are drawn at random before tpe draws by them."""
+STARTUP = 5
+"""So many trials are drawn at random before tpe draws by them: a nightly budget has no more than a
+dozen, of which Optuna's ten would leave nothing to search."""
 
 
 def check_sampler(tuning: Tuning) -> None:
