@@ -1,5 +1,6 @@
 """The model card: what a version predicts, how well, and where not to trust it."""
 
+import json
 from typing import Any
 
 import numpy as np
@@ -40,6 +41,10 @@ def stored(rows: pa.Table) -> Shards:
         splits = pa.table({"_row": rows.column("_row"), "fold_0": split})
         pq.write_table(splits, work.folder / "splits.parquet")
         work.record = {}
+    with storage.write("candidates/small/a") as work:
+        shares = {"networks": 0.25, "kernel": 0.75}
+        (work.folder / "shares.json").write_text(json.dumps(shares), "utf-8")
+        work.record = {}
     snapshot = Snapshot(
         place="snapshots/small/a", hash="c0ffee" * 8, rows=200, columns={}, source=""
     )
@@ -59,7 +64,8 @@ def verdict(
     scores: dict[str, Any] | None = None, rows: pa.Table | None = None, **changes: Any
 ) -> Verdict:
     """Return a passed verdict on two models; `scores` are changes to its Scores."""
-    candidate = CANDIDATE.model_copy(update={"shards": stored(rows or small_rows())})
+    changed = {"shards": stored(rows or small_rows()), "place": "candidates/small/a"}
+    candidate = CANDIDATE.model_copy(update=changed)
     models = {"candidate": 1.25, "champion": 1.5}
     found = tuple(score(m, t, rmse) for m, rmse in models.items() for t in ("a", "b"))
     content = {"candidate": candidate, "scores": found} | (scores or {})
@@ -80,6 +86,12 @@ def test_it_says_what_is_predicted_from_which_rows() -> None:
     assert "snapshot `c0ffeec0ffeec0ff`: 200 rows, 3 of them in quarantine" in text
     assert "Rows from 2024-01-01 to 2024-01-09T07:00:00Z (UTC)" in text
     assert "Split: random: train 150, validation 0, calibration 0, test 50, gap 0" in text
+
+
+def test_it_tells_what_the_answer_is_blended_of_and_that_rows_are_kept() -> None:
+    text = card(verdict())
+    assert "The answer is blended of networks 25%, kernel 75%." in text
+    assert "The kernel's part holds the scaled inputs of its train rows." in text
 
 
 def test_it_tells_each_targets_error_beside_the_other_models() -> None:

@@ -4,6 +4,7 @@ In: a contract, the Verdict that let it pass and the storage that holds its file
 It goes with the version: as its description, and as `model_card.md` beside its bundle.
 """
 
+import json
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
@@ -36,7 +37,7 @@ def model_card(contract: Contract, verdict: Verdict, storage: Storage) -> str:
         _predicts(contract),
         _use(contract, verdict),
         _data(contract, verdict.scores, " to ".join(period(contract, rows))),
-        _recipe(contract, verdict.scores),
+        _recipe(contract, verdict.scores, storage),
         _scores(contract, verdict.scores),
         _intervals(contract, verdict.scores),
         _verdict(verdict),
@@ -124,7 +125,7 @@ def _data(contract: Contract, scores: Scores, period: str) -> list[str]:
     return lines
 
 
-def _recipe(contract: Contract, scores: Scores) -> list[str]:
+def _recipe(contract: Contract, scores: Scores, storage: Storage) -> list[str]:
     candidate, recipe = scores.candidate, contract.recipe
     return [
         "## Recipe",
@@ -132,8 +133,21 @@ def _recipe(contract: Contract, scores: Scores) -> list[str]:
         f"`{recipe.architecture}`, {candidate.parameters:,} parameters, {candidate.epochs} epochs "
         f"(best {candidate.best_epoch}), seed {recipe.seed}, on {candidate.device}. "
         "All options are in the version's contract.",
+        *_blend(storage.fetch(candidate.place) / "shares.json"),
         *_found(contract),
     ]
+
+
+def _blend(file: Path) -> list[str]:
+    """Return what the answer is blended of, where it is a blend."""
+    if not file.is_file():
+        return []
+    shares = json.loads(file.read_text("utf-8"))
+    parts = ", ".join(f"{name.replace('_', ' ')} {share:.0%}" for name, share in shares.items())
+    told = ["", f"The answer is blended of {parts}."]
+    if "kernel" in shares:
+        told[-1] += " The kernel's part holds the scaled inputs of its train rows."
+    return told
 
 
 def _found(contract: Contract) -> list[str]:
