@@ -131,6 +131,9 @@ class Beside:
         self.cuts = [(~validation, validation)] if folds is None else list(divisions(folds))
         self.targets = self.filled = rows.targets.astype(np.float64)
         self.weight = rows.weight.astype(np.float64)
+        self.ends = input_ends(rows, beyond=1.0)
+        self.inputs = np.clip(rows.inputs.astype(np.float64), *self.ends)
+        self.every = self.cuts[0][0] if folds is None else np.ones(len(self.weight), bool)
         from threadpoolctl import threadpool_limits
 
         # More threads than processors that are free wait for one another, many times as long.
@@ -143,9 +146,7 @@ class Beside:
         It is fitted on all rows: where inputs are about as many as rows, a fold fewer would be
         another regression. Of rows in no order it says what it would without each of them.
         """
-        low, high = input_ends(self.rows, beyond=1.0)
-        inputs = np.clip(self.rows.inputs.astype(np.float64), low, high)
-        every = self.cuts[0][0] if len(self.cuts) == 1 else np.ones(len(inputs), bool)
+        inputs, every = self.inputs, self.every
         whole = fit_ridge(inputs[every], self.targets[every], self.weight[every])
         missing = ~np.isfinite(self.targets)
         said = np.where(missing, 0.0, self.targets)
@@ -156,22 +157,19 @@ class Beside:
         else:
             said = np.where(missing, 0.0, whole.left_out)
         self.filled = np.where(missing, whole.predict(inputs), self.targets)
-        return Part("ridge", said, lambda entry: _linear(entry, whole, low, high))
+        return Part("ridge", said, lambda entry: _linear(entry, whole, *self.ends))
 
     def _kernel(self) -> list[Part]:
         """Return kernel regression, where rows are few: fitted on all rows, with the length that is
         best for all, for its answers; on every fold's other rows for what it says of these."""
         if len(self.rows.weight) > MOST_NEAR or not exact():
             return []
-        low, high = input_ends(self.rows, beyond=1.0)
-        inputs = np.clip(self.rows.inputs.astype(np.float64), low, high)
-        known = np.isfinite(self.targets)
+        inputs, known = self.inputs, np.isfinite(self.targets)
 
         def fitted(own: Mask, lengths: tuple[float, ...]) -> Kernel:
             return fit_kernel(inputs[own], self.filled[own], self.weight[own], known[own], lengths)
 
-        every = self.cuts[0][0] if len(self.cuts) == 1 else np.ones(len(inputs), bool)
-        whole = fitted(every, LENGTHS)
+        whole = fitted(self.every, LENGTHS)
         said = np.zeros_like(self.filled)
         for own, held in self.cuts:
             said[held] = fitted(own, (whole.length,)).predict(inputs[held])
@@ -180,7 +178,7 @@ class Beside:
             within = Between(name="kernel_inputs")
             near = KernelRegression(*whole.shares.shape, name="kernel")
             answer = near(within(entry))
-            within.set(low, high)
+            within.set(*self.ends)
             near.set(whole)
             return answer
 
