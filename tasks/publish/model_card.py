@@ -15,6 +15,7 @@ from tasks.drift import Drift, drift
 from tasks.environment import environment
 from tasks.records import Approval, Distribution, Scores, Verdict
 from tasks.storage import Storage
+from tasks.wording import part_shares
 
 LONGEST = 5000
 """The most characters that MLflow's database takes as a description."""
@@ -143,7 +144,7 @@ def _blend(file: Path) -> list[str]:
     if not file.is_file():
         return []
     shares = json.loads(file.read_text("utf-8"))
-    parts = ", ".join(f"{name.replace('_', ' ')} {share:.0%}" for name, share in shares.items())
+    parts = ", ".join(f"{name} {share}" for name, share in part_shares(shares).items())
     told = ["", f"The answer is blended of {parts}."]
     if "kernel" in shares:
         told[-1] += " The kernel's part holds the scaled inputs of its train rows."

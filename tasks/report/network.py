@@ -8,6 +8,7 @@ from typing import Any
 
 from data_contracts.recipes.base import BaseRecipe
 from tasks.report.numbers import fixed
+from tasks.wording import part_shares
 
 MOST_LAYERS = 60
 """The most layers that are written out."""
@@ -59,7 +60,7 @@ def network(recipe: BaseRecipe, file: Path | None, blend: Path | None = None) ->
         left_out=len(layers[MOST_LAYERS:]),
         penalized=_sum("penalized", [layer for layer in layers if layer.penalized]),
         l1=recipe.l1,
-        shares={name.replace("_", " "): f"{share:.0%}" for name, share in shares.items()},
+        shares=part_shares(shares),
     )
 
 
