@@ -104,7 +104,7 @@ def test_every_class_that_is_saved_goes_through_this_harness() -> None:
         if name.startswith("polycast>") and issubclass(found, keras.layers.Layer)
     }
     # Bounded needs targets with bounds: tests/test_outputs.py has them. The last step of auto
-    # brings Forest, Blend and KernelRegression: tests/test_auto.py has them.
+    # brings Forest, Blend and KernelRegression: test_auto.py and test_kernels.py have them.
     assert saved - layers == {Bounded, Forest, Blend, KernelRegression}
 
 
