@@ -4,6 +4,7 @@ It runs the same on another machine, as long as that machine sees the storage ro
 of its own gives its GPU memory back when it ends.
 """
 
+import logging
 import multiprocessing
 import os
 import signal
@@ -17,6 +18,7 @@ from prefect.flow_engine import run_flow
 from prefect.runtime import flow_run
 
 from data_contracts.contract import Contract
+from flows.console import clear, join_console
 from flows.explain import explain
 from flows.outcome import told
 from flows.progress import Progress, show_training
@@ -81,9 +83,11 @@ def train_in_process(contract: Contract, shards: Shards) -> Candidate:
     # Prefect's context holds flows, which only cloudpickle can carry to another process.
     caller = cloudpickle.dumps(serialize_context())
     process = context.Process(target=_child, args=(there, caller, parameters))
+    _tell_starting()
     process.start()
     there.close()
     try:
+        _hand_over(here)
         fault = _last_word(here)
         process.join()
     except KeyboardInterrupt:  # it has got that too, and tells the server
@@ -108,19 +112,39 @@ def _death(code: int | None) -> str:
     return f"the training process {how}. Run again: it goes on from its last checkpoint"
 
 
+def _tell_starting() -> None:
+    """Say what goes on while the training process imports what it needs, which takes seconds."""
+    news = {"stage": "starting the training process", "state": "started"}
+    logging.getLogger("polycast").info("starting the training process", extra=news)
+
+
+def _hand_over(connection: Connection) -> None:
+    """Wait for the training process, then leave the terminal to it: two cannot draw at once."""
+    try:
+        connection.recv()
+        clear()
+        connection.send(None)
+    except (EOFError, OSError):
+        clear()  # it has ended already: its last word says why
+
+
 def _last_word(connection: Connection) -> str | None:
     try:
         word: str | None = connection.recv()
-    except EOFError:
+    except (EOFError, OSError):
         return None
     return word
 
 
 def _child(connection: Connection, caller: bytes, parameters: dict[str, str]) -> None:
     """Run the flow in the spawned process and send back why it failed, if it did."""
-    from flows.console import join_console
-
     join_console()
+    try:
+        connection.send(None)
+        connection.recv()
+    except (EOFError, OSError):
+        _leave()
+    _tell_starting()  # the flow's own first news takes seconds too
     threading.Thread(target=_end_with_parent, args=(connection,), daemon=True).start()
     context: dict[str, Any] = cloudpickle.loads(caller)
     try:
@@ -134,7 +158,7 @@ def _child(connection: Connection, caller: bytes, parameters: dict[str, str]) ->
 
 
 def _end_with_parent(connection: Connection) -> None:
-    """Nothing is ever sent this way: the read ends when the other process is gone."""
+    """Nothing more is sent this way: the read ends when the other process is gone."""
     try:
         connection.recv()
     except (EOFError, OSError):
@@ -143,8 +167,6 @@ def _end_with_parent(connection: Connection) -> None:
 
 def _leave() -> None:
     """End this process at once, and take the bar away where there is a terminal still."""
-    from flows.console import clear
-
     try:
         clear()
     finally:
