@@ -43,6 +43,21 @@ def open_console(draw: bool = True) -> None:
 def quiet_native() -> None:
     """Send what native libraries write to standard error to a file: they cannot be asked not to."""
     sys.stderr = os.fdopen(os.dup(2), "w", buffering=1)
+    _to_native_log()
+
+
+def import_tensorflow() -> None:
+    """Import TensorFlow, and leave out what it says of itself meanwhile on standard error."""
+    kept = os.dup(2)
+    _to_native_log()
+    try:
+        import tensorflow  # noqa: F401
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+
+
+def _to_native_log() -> None:
     log = os.open(local_home() / "native.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
     os.dup2(log, 2)
     os.close(log)

@@ -13,7 +13,7 @@ import tempfile
 from pathlib import Path
 
 from data_contracts.contract import Contract
-from flows.console import VARIABLE, join_console
+from flows.console import VARIABLE, import_tensorflow, join_console
 from flows.train import TrainingFailed
 from tasks.backends import chosen
 from tasks.checkpoints import forget_checkpoints
@@ -55,7 +55,7 @@ def train_here(contract: str, shards: str) -> None:
 
 def _speak() -> None:
     """Draw the news of training. What libraries say of errors is left to be seen."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    import_tensorflow()
     os.environ[VARIABLE] = "1"
     join_console()
 

@@ -153,6 +153,10 @@ def test_a_version_that_fails_its_proof_is_held_and_made_again_when_that_is_mend
         ("import tasks", "tasks is not installed here"),
         ("import os, signal; os.kill(os.getpid(), signal.SIGKILL)", "was ended by signal 9"),
         ("raise SystemExit(7)", "ended with code 7: it said nothing"),
+        (
+            "print('I0000 00:00:17.6  52 port.cc:153] on.'); raise SystemExit(7)",
+            "ended with code 7: it said nothing",
+        ),
     ],
 )
 def test_a_process_that_cannot_load_a_model_says_why(code: str, words: str, tmp_path: Path) -> None:

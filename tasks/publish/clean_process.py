@@ -20,6 +20,8 @@ SCRIPT = Path(__file__).with_name("answering.py")
 PATIENCE = 900.0
 """Seconds after which a process counts as stuck."""
 LAST_LINES = 4
+GREETINGS = ("I0000 ", "WARNING: All log messages before")
+"""How lines begin that TensorFlow writes as it is imported; no setting keeps it from that."""
 SETTINGS = {
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
     "TF_CPP_MIN_LOG_LEVEL": "3",
@@ -78,9 +80,10 @@ class CleanProcess:
         return Found(np.load(self._folder / "answers.npy", allow_pickle=False), **found)
 
     def _last(self) -> str:
-        """Return what the process said last, on one line."""
+        """Return what the process said last, on one line, but for TensorFlow's greetings."""
         said = (self._folder / "said.txt").read_text("utf-8", "replace")
-        lines = [line.strip() for line in said.splitlines() if line.strip()]
+        lines = [line.strip() for line in said.splitlines()]
+        lines = [line for line in lines if line and not line.startswith(GREETINGS)]
         return " ".join(lines[-LAST_LINES:])[-500:] or "it said nothing"
 
     def __enter__(self) -> "CleanProcess":
