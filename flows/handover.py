@@ -115,14 +115,16 @@ def _attempts(contract: Contract, shards: Shards, parameters: dict[str, str]) ->
     """Yield runs to wait for, each begun when the one before has crashed.
 
     Their key is numbered, so that a retrain that is started again finds the run that the one
-    before it began, and begins one of its own only where that has ended.
+    before it began, and begins one of its own only where that has ended without a candidate.
     """
     place = STAGE.place(contract, shards.hash)
     begun = number = 0
     while begun < ATTEMPTS:
         run = _answered(partial(_begin, contract, parameters, f"{place}/{number}"))
         number += 1
-        if run.state is None or not run.state.is_final():
+        goes_on = run.state is None or not run.state.is_final()
+        # One that has ended since the candidate was looked for may have made it.
+        if goes_on or STAGE.find(contract, shards.hash) is not None:
             begun += 1
             yield run
 
