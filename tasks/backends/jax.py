@@ -113,7 +113,9 @@ def stepping(trainee: Trainee, batch_size: int, inputs: int, parts: int = 1) -> 
             trainee.optimizer.variables,
             trainee.metrics_variables,
         )
-        return trainee.measured(lambda: _assign(groups, run(_values(groups), rows, order)))
+        trainee.reset_metrics()
+        _assign(groups, run(_values(groups), rows, order))
+        return trainee.measured()
 
     return call
 
@@ -162,7 +164,9 @@ def testing(trainee: Trainee, batch_size: int, inputs: int) -> Stepping:
             trainee.non_trainable_variables,
             trainee.metrics_variables,
         )
-        return trainee.measured(lambda: _assign(groups, run(_values(groups), rows, order)))
+        trainee.reset_metrics()
+        _assign(groups, run(_values(groups), rows, order))
+        return trainee.measured()
 
     return call
 

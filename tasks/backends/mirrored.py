@@ -41,7 +41,9 @@ def mirrored(step: Callable[[Any, Any], None], trainee: Trainee, batch_size: int
         tf.while_loop(lambda number: number < tf.shape(batches)[0], body, (tf.constant(0),))
 
     def taking(rows: Any, batches: Order) -> Losses:
-        return trainee.measured(lambda: run(rows, tf.convert_to_tensor(batches)))
+        trainee.reset_metrics()
+        run(rows, tf.convert_to_tensor(batches))
+        return trainee.measured()
 
     def call(rows: Any, order: Order) -> Losses:
         whole = len(order) // batch_size * batch_size

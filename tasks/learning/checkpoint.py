@@ -74,7 +74,7 @@ def _variables(trainee: Trainee) -> list[Any]:
 
 
 def _copy(variable: Any) -> Any:
-    return np.array(keras.ops.convert_to_numpy(variable))
+    return np.array(variable.numpy())
 
 
 def _attributes(callback: keras.callbacks.Callback) -> Tree:

@@ -31,6 +31,15 @@ class PartLosses(keras.metrics.Metric):
         means = self.sums / ops.maximum(self.rows, 1.0)
         return {f"{PREFIX}{name}": means[at] for at, name in enumerate(self.parts)}
 
+    def numbers(self) -> dict[str, float]:
+        """Return the mean loss of each part, by its name; nothing where no rows came."""
+        rows = float(self.rows.numpy())
+        if not rows:
+            return {}
+        means = self.sums.numpy() / rows
+        names = (f"{PREFIX}{name}" for name in self.parts)
+        return dict(zip(names, means.tolist(), strict=True))
+
 
 def without_parts(losses: Mapping[str, Any]) -> dict[str, Any]:
     """Return losses without those of parts: steps say nothing of these."""

@@ -1,13 +1,12 @@
 """The model that `fit` trains: a network with its objective, masked, weighed and watched."""
 
-from collections.abc import Callable
 from typing import Any, Protocol
 
 import keras
 import numpy as np
 from keras import ops
 
-from tasks.learning.part_losses import PartLosses, without_parts
+from tasks.learning.part_losses import PartLosses
 
 FINE = -1
 """Stands where no loss has failed to be a number."""
@@ -122,14 +121,12 @@ class Trainee(keras.Model):
         """Take the mean loss of so many rows into what is measured."""
         self._loss_tracker.update_state(loss / self.share, sample_weight=rows)
 
-    def measured(self, run: Callable[[], None]) -> dict[str, float]:
-        """Return the mean loss of the steps or tests that `run` takes, and of tests the parts'."""
-        self.reset_metrics()
-        run()
-        found = self.get_metrics_result()
-        if not float(ops.convert_to_numpy(self.part_losses.rows)):
-            found = without_parts(found)
-        return {name: float(ops.convert_to_numpy(value)) for name, value in found.items()}
+    def measured(self) -> dict[str, float]:
+        """Return the mean loss of what was trained or tested since metrics were reset, and of
+        tests the parts'."""
+        # In NumPy: an epoch of few rows takes no longer than a dozen calls of a backend.
+        total, count = (float(v.numpy()) for v in self._loss_tracker.variables)
+        return {"loss": total / count if count else 0.0} | self.part_losses.numbers()
 
     def fault(self) -> tuple[int, str] | None:
         """Return the step, from 1, and the part of the first loss that was no number."""
