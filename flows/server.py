@@ -6,7 +6,6 @@ process ends.
 """
 
 import json
-import logging
 import os
 import socket
 import subprocess
@@ -20,6 +19,7 @@ from pathlib import Path
 
 from flows.guard import guarded
 from flows.prefect_database import whole_database
+from tasks.learning.news import tell_starting
 from tasks.storage import local_home
 
 HOST = "127.0.0.1"
@@ -154,8 +154,7 @@ def _temporary() -> Iterator[str]:
     log = prefect_home() / "server.log"
     options = ["--host", HOST, "--port", str(port), "--log-level", "error"]
     environment = os.environ | {"PREFECT_UI_ENABLED": "0"}
-    news = {"stage": "starting a temporary Prefect server", "state": "started"}
-    logging.getLogger("polycast").info("starting a temporary Prefect server", extra=news)
+    tell_starting("a temporary Prefect server")
     address = f"http://{HOST}:{port}/api"
     with ExitStack() as held:
         with whole_database(prefect_home()):

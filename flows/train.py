@@ -4,7 +4,6 @@ It runs the same on another machine, as long as that machine sees the storage ro
 of its own gives its GPU memory back when it ends.
 """
 
-import logging
 import multiprocessing
 import os
 import signal
@@ -25,6 +24,7 @@ from flows.progress import Progress, show_training
 from flows.worker import join_worker
 from tasks.checkpoints import forget_checkpoints
 from tasks.contracts import read_contract, store_contract
+from tasks.learning.news import tell_starting
 from tasks.preprocess import STAGE as PREPROCESS
 from tasks.records import Candidate, Shards
 from tasks.storage import home, root_storage
@@ -83,7 +83,7 @@ def train_in_process(contract: Contract, shards: Shards) -> Candidate:
     # Prefect's context holds flows, which only cloudpickle can carry to another process.
     caller = cloudpickle.dumps(serialize_context())
     process = context.Process(target=_child, args=(there, caller, parameters))
-    _tell_starting()
+    tell_starting("the training process")
     process.start()
     there.close()
     try:
@@ -112,12 +112,6 @@ def _death(code: int | None) -> str:
     return f"the training process {how}. Run again: it goes on from its last checkpoint"
 
 
-def _tell_starting() -> None:
-    """Say what goes on while the training process imports what it needs, which takes seconds."""
-    news = {"stage": "starting the training process", "state": "started"}
-    logging.getLogger("polycast").info("starting the training process", extra=news)
-
-
 def _hand_over(connection: Connection) -> None:
     """Wait for the training process, then leave the terminal to it: two cannot draw at once."""
     try:
@@ -144,7 +138,7 @@ def _child(connection: Connection, caller: bytes, parameters: dict[str, str]) ->
         connection.recv()
     except (EOFError, OSError):
         _leave()
-    _tell_starting()  # the flow's own first news takes seconds too
+    tell_starting("the training process")  # the flow's own first news takes seconds too
     threading.Thread(target=_end_with_parent, args=(connection,), daemon=True).start()
     context: dict[str, Any] = cloudpickle.loads(caller)
     try:

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from data_contracts.contract import Contract
+from tasks.learning.news import told_by
 from tasks.storage import local_home, root_storage
 
 log = logging.getLogger("polycast")
@@ -30,9 +31,8 @@ def turn(contract: Contract) -> Iterator[None]:
     try:
         lock.acquire(timeout=0)
     except Timeout:
-        news = {"stage": "retrain", "state": "told"}
         said = "another retrain of %s is going on: waiting for its turn"
-        log.info(said, contract.dataset, extra=news)
+        log.info(said, contract.dataset, extra=told_by("retrain"))
         lock.acquire()
     try:
         yield

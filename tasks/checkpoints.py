@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from tasks.hosts import agreed, leads, same
+from tasks.learning.news import told_by
 from tasks.storage import root_storage
 
 if TYPE_CHECKING:
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("polycast")
 
-TOLD = {"stage": "train", "state": "told"}
 FOLDER, SUFFIX = "checkpoints", ".checkpoint"
 KEPT = 2
 SECONDS = 60.0
@@ -52,7 +52,7 @@ class Checkpoints:
     def refuse(self, name: str, why: str) -> None:
         """Remove a checkpoint that cannot be used, and say so."""
         where = f"{root_storage().root}/{name}"
-        log.warning("the checkpoint %s is refused: %s", where, why, extra=TOLD)
+        log.warning("the checkpoint %s is refused: %s", where, why, extra=told_by("train"))
         if leads():
             root_storage().drop(name)
 

@@ -16,6 +16,7 @@ from tasks.as_of import last_moment, none_left, row_condition, source_condition
 from tasks.database import columns, first_line, quoted
 from tasks.errors import DataError
 from tasks.growing import Kept, check_dated, kept, remember, start_over, window_condition
+from tasks.learning.news import told_by
 from tasks.orchestration import markdown, stage_task
 from tasks.records import Snapshot
 from tasks.sources import Located, NoTime, cut_of, locate, opened
@@ -95,7 +96,7 @@ def _take(
         stream = database.sql(wanted).to_arrow_reader(BATCH_ROWS)
         count, types = _write(stream, file)
         if last is not None:
-            log.info(last.told(count), extra={"stage": STAGE.name, "state": "told"})
+            log.info(last.told(count), extra=told_by(STAGE.name))
     except (duckdb.BinderException, duckdb.CatalogException) as error:
         raise _misfit(have, source.name, error) from None
     end = last_moment(contract, have)

@@ -4,7 +4,7 @@ import logging
 
 from data_contracts.contract import Contract
 from tasks import registry
-from tasks.checkpoints import TOLD
+from tasks.learning.news import told_by
 from tasks.records import Shards, Verdict
 from tasks.train import STAGE
 from tasks.warm_start import SCRATCH
@@ -24,7 +24,7 @@ def with_start(contract: Contract, shards: Shards) -> Contract:
         return contract
     version = _champion(contract)
     if version is None:
-        log.info("starts from scratch: there is no champion yet", extra=TOLD)
+        log.info("starts from scratch: there is no champion yet", extra=told_by("train"))
         return began_with(contract, SCRATCH)
     file = registry.verdict_file(contract.registered_model, version)
     if file is not None:

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from data_contracts.contract import Contract
 from tasks import registry
-from tasks.checkpoints import TOLD
 from tasks.learning.errors import Unsuitable
+from tasks.learning.news import told_by
 from tasks.seen import key_hashes, read_seen, seen_key
 from tasks.split_rows import split_rows
 
@@ -44,7 +44,7 @@ def starting_weights(contract: Contract, rows: Path, splits: Path) -> list[NDArr
             else (f"has seen {count:,} of the rows that the candidate would be tested on")
         )
         raise _refused(start, f"it {which}")
-    log.info("begins with the weights of version %s", start, extra=TOLD)
+    log.info("begins with the weights of version %s", start, extra=told_by("train"))
     return [np.asarray(w) for w in member.network.get_weights()]
 
 

@@ -14,13 +14,13 @@ import keras
 from tasks.learning.accumulation import part_size
 from tasks.learning.checkpoint import Tree, Unusable, from_bytes, put_back, taken, to_bytes
 from tasks.learning.errors import Diverged
+from tasks.learning.news import told_by
 from tasks.learning.recovery import TRIES, slow_rate, slow_schedule
 from tasks.learning.trainee import Trainee
 
 log = logging.getLogger("polycast")
 
-TOLD = {"stage": "train", "state": "told"}
-"""What marks a line on the log that whoever looks on is to see."""
+TOLD = told_by("train")
 Position = tuple[int, int, int]
 """How often a run went back, its epoch from 0, and the step within it: they only ever rise."""
 

@@ -12,6 +12,7 @@ from typing import Any
 from data_contracts.contract import Contract
 from data_contracts.expectations import Volume
 from tasks.errors import Breach
+from tasks.learning.news import told_by
 from tasks.orchestration import markdown, stage_task
 from tasks.records import Checked, Snapshot
 from tasks.releases import Offence, offences, releases
@@ -145,5 +146,5 @@ def validate(contract: Contract, snapshot: Snapshot) -> Checked:
     )
     accept(contract, checked)
     for warning in warnings_of(contract, checked):
-        log.warning(warning, extra={"stage": STAGE.name, "state": "told"})
+        log.warning(warning, extra=told_by(STAGE.name))
     return checked
