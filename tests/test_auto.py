@@ -160,6 +160,17 @@ def test_in_order_of_time_a_part_that_fails_in_one_stretch_gives_way_to_a_steadi
     np.testing.assert_allclose(steady.sum(axis=0), 1, atol=1e-6)
 
 
+def test_in_order_of_time_a_part_that_is_a_little_worse_keeps_a_share() -> None:
+    random = np.random.default_rng(4)
+    goal, noise = random.normal(size=(2, 500, 1))
+    parts = goal + noise * np.array([0.5, 0.6])[:, None, None]
+    known = (parts, goal, np.ones(500))
+    plain, steady = blend_weights(*known), steady_weights(*known, np.arange(500) // 100)
+    share = 0.25 / (0.25 + 0.36) / 3
+    np.testing.assert_allclose(plain[:, 0], [1, 0], atol=1e-6)
+    np.testing.assert_allclose(steady[:, 0], [1 - share, share], atol=1e-6)
+
+
 def test_stretches_without_a_target_have_no_say_of_it() -> None:
     goal, noise = RANDOM.normal(size=(100, 1)), RANDOM.normal(size=(2, 100, 1))
     parts = goal + noise * np.array([0.5, 1.0])[:, None, None]

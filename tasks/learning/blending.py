@@ -10,6 +10,8 @@ LEAST = 0.02
 """A part that counts less than this for every target is left out."""
 WORST, ROUNDS = 3, 20
 """A stretch of rows counts by this power of its error, found in so many rounds."""
+EVEN = 1 / 3
+"""The share of weights, where rows are in order of time, that parts have by their errors alone."""
 GAIN = 1e-3
 """By what share a stack must lower the error of rows held out, for it to be kept."""
 
@@ -43,7 +45,10 @@ def steady_weights(
     """Return weights (parts, targets) of which those stretches decide most that are answered worst.
 
     For rows in order of time, `stretches` (n,) of which were held out one by one: later rows are
-    unlike those before, as the worst stretch is unlike the others.
+    unlike those before, as the worst stretch is unlike the others. What is found so is drawn
+    towards weights by the inverse of squared errors, which so few stretches lead astray less
+    (Bates & Granger 1969, doi:10.2307/3008764; Diebold & Pauly 1990,
+    doi:10.1016/0169-2070(90)90028-A).
     """
     names = np.unique(stretches)
     factor = np.ones(len(names))
@@ -58,7 +63,8 @@ def steady_weights(
             ]
         )
         factor = (factor + (errors / max(errors.mean(), 1e-12)) ** WORST) / 2
-    return found
+    even = 1 / np.maximum(_squared_errors(parts, targets, weight), 1e-12)
+    return np.asarray((1 - EVEN) * found + EVEN * even / even.sum(axis=0))
 
 
 def stack_shares(blend: Values, stack: Values, targets: Values, weight: Values) -> Values | None:
