@@ -1,5 +1,6 @@
 """`polycast tune` as the terminal runs it: a bar, the best trials, and the recipe written down."""
 
+from collections.abc import Iterator, Sequence
 from importlib.resources import files
 from pathlib import Path
 
@@ -63,7 +64,7 @@ def _own_file(dataset: str) -> Path:
 
 def show(console: Console, contract: Contract, found: Tuned) -> None:
     """Print the best trials, what changes in the recipe, and where the report is."""
-    console.print(_table(found))
+    console.print(trials_table(found, read_trials(found.study)))
     style = "green" if found.better else "yellow"
     console.print(Text(found.words, style=f"bold {style}"), soft_wrap=True)
     diff = recipe_diff(contract.recipe, best_recipe(contract, found))
@@ -74,25 +75,31 @@ def show(console: Console, contract: Contract, found: Tuned) -> None:
     console.print(f"  report       {report}", markup=False, soft_wrap=True)
 
 
-def _table(found: Tuned) -> Table:
+def trials_table(found: Tuned, trials: Sequence[Trial]) -> Table:
+    """Return the trials of least error, those on the front, and the contract's own, best first."""
+    done = sorted((t for t in trials if t.state == "complete"), key=lambda t: t.error)
+    kept = {0, *found.front, *(t.number for t in done[:MOST_TRIALS])}
+    timed = any("latency" in t.values for t in done)
     title = f"{found.trials} trials, {found.pruned} pruned, {found.failed} failed"
+    if found.front:
+        title += "; on the front: no other trial beats it in all objectives"
     table = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left", pad_edge=False)
-    for name, side in (("trial", "right"), ("error", "right"), ("parameters", "right")):
-        table.add_column(name, justify="right" if side == "right" else "left")
+    for name in ("trial", "error", *(["ms per 1,000 rows"] if timed else []), "parameters"):
+        table.add_column(name, justify="right")
     table.add_column("recipe", overflow="fold")
-    trials = sorted(
-        (t for t in read_trials(found.study) if t.state == "complete"), key=lambda t: t.error
-    )
-    own = [t for t in trials[MOST_TRIALS:] if t.number == 0]
-    for trial in trials[:MOST_TRIALS] + own:
-        table.add_row(*_cells(trial))
+    for trial in (t for t in done if t.number in kept):
+        table.add_row(*_cells(trial, timed, trial.number in found.front))
     return table
 
 
-def _cells(trial: Trial) -> tuple[str, ...]:
-    own = " (the contract's own)" if trial.origin == "contract" else ""
-    size = f"{int(trial.values['parameters']):,}"
-    return str(trial.number), f"{trial.error:.4f}", size, Text(changes_text(trial) + own).plain
+def _cells(trial: Trial, timed: bool, front: bool) -> Iterator[str]:
+    yield str(trial.number)
+    yield f"{trial.error:.4f}"
+    if timed:
+        yield f"{trial.values['latency']:.2f}" if "latency" in trial.values else "–"
+    yield f"{int(trial.values['parameters']):,}"
+    about = ["the contract's own"] * (trial.origin == "contract") + ["on the front"] * front
+    yield Text(changes_text(trial) + (f" ({', '.join(about)})" if about else "")).plain
 
 
 def _apply(console: Console, contract: Contract, found: Tuned, file: Path) -> None:

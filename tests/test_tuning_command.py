@@ -2,11 +2,16 @@
 
 import json
 from importlib.util import find_spec
+from io import StringIO
 from pathlib import Path
 
 import pytest
 import yaml
+from rich.console import Console
 
+from flows.searching import trials_table
+from tasks.tuning.result import Tuned
+from tasks.tuning.trial import Trial
 from tests.walk import polycast, write_contract
 
 SPACE = {"learning_rate": [0.001, 0.003]}
@@ -26,6 +31,36 @@ def test_a_sampler_that_is_not_installed_is_told_before_anything_is_done(tmp_pat
     assert result.returncode == 1
     assert "pip install 'polycast[tuning-gp]'" in result.stderr
     assert result.stdout == ""
+
+
+def test_the_terminal_shows_the_trials_on_the_front_and_what_they_cost() -> None:
+    errors = [0.10, 0.11, 0.12, 0.13, 0.14, 0.15, 0.16]
+    latency = [6.0, 3.5, 6.5, 6.5, 6.5, 0.5, 6.5]
+    trials = [
+        Trial(
+            number=i,
+            origin="random" if i else "contract",
+            changes={"hidden": [8 * i]},
+            recipe={"architecture": "shared"},
+            state="complete",
+            values={"error": error, "latency": cost, "parameters": 1200.0},
+        )
+        for i, (error, cost) in enumerate(zip(errors, latency, strict=True))
+    ]
+    found = Tuned(
+        dataset="x", study="tuning/x/y", trials=7, pruned=0, failed=0, taken_over=0,
+        own_error=0.10, best=trials[0], front=(0, 1, 5),
+    )  # fmt: skip
+    out = StringIO()
+    Console(width=120, file=out).print(trials_table(found, trials))
+    shown = out.getvalue()
+    lines = [line.split()[0] for line in shown.splitlines() if "hidden" in line]
+    assert lines == ["0", "1", "2", "3", "4", "5"]
+    assert "ms per 1,000 rows" in shown
+    assert "(the contract's own, on the front)" in shown
+    (last,) = (line for line in shown.splitlines() if "hidden: [40]" in line)
+    assert last.split()[:4] == ["5", "0.1500", "0.50", "1,200"]
+    assert last.rstrip().endswith("(on the front)")
 
 
 @pytest.mark.slow
