@@ -216,6 +216,21 @@ def test_a_later_study_begins_with_the_best_recipe_of_earlier_ones() -> None:
     assert [t.changes for t in third.plan.inherited] == [t.changes for t in first.trials]
     assert third.best is not None
     assert third.best.error == best.error
+    # The contract has the best recipe now: its own is another, the trials stay what they are.
+    applied = contract.model_dump(mode="json") | {"recipe": best.recipe}
+    fourth = open_study(type(contract).model_validate(applied), first.shards)
+    assert [t.changes for t in fourth.plan.inherited] == [t.changes for t in first.trials]
+    assert fourth.trials == []
+    # Trained once more, beside others, it is no better than itself.
+    (own,) = fourth.begin(None)
+    again = best.model_copy(update={"number": 0, "values": best.values | {"error": 0.500001}})
+    fourth.end(again.model_copy(update={"recipe": own.trial.recipe, "origin": "contract"}))
+    assert fourth.best == fourth.own
+    # Another number of epochs is another measure.
+    longer = contract.model_dump(mode="json")
+    longer["recipe"] |= {"epochs": contract.recipe.epochs + 1}
+    fifth = open_study(type(contract).model_validate(longer), first.shards)
+    assert fifth.plan.inherited == ()
     # What is written down of it stays, whatever studies come later.
     assert open_study(other, shards).plan == second.plan
 

@@ -82,9 +82,13 @@ class Study:
 
     @property
     def best(self) -> Trial | None:
-        """The complete trial of the least error; of equal ones the first."""
+        """The complete trial of the least error; of equal ones the first, and the contract's own
+        where an earlier study has tried that too, which may differ by rounding."""
         complete = [t for t in self.known if t.state == "complete"]
-        return min(complete, key=lambda t: t.error, default=None)
+        least = min(complete, key=lambda t: t.error, default=None)
+        own = self.own
+        again = least and own and own.state == "complete" and least.recipe == own.recipe
+        return own if again else least
 
     def begin(self, deadline: float | None, most: int = 1, ahead: int = 1) -> list[Job]:
         """Return the next trial to do and, up to `most` in all and among as many next ones as
@@ -167,10 +171,12 @@ def open_study(contract: Contract, shards: Shards) -> Study:
     tuning = contract.tuning or Tuning()
     check_sampler(tuning)
     space = space_of(contract)
-    measure = digest([shards.hash, TRAIN.reads(contract), code_digest("tasks.tuning.batch")])
+    recipe, *others = TRAIN.reads(contract)
+    given = {field: value for field, value in recipe.items() if field not in space.fields}
+    measure = digest([shards.hash, given, others, code_digest("tasks.tuning.batch")])
     held = digest([space.fields[f] for f in space.fields] + list(space.fields))
     how = tuning.model_dump(mode="json", exclude=BUDGET)
-    place = f"{FOLDER}/{contract.dataset}/{digest([measure, held, how])[:16]}"
+    place = f"{FOLDER}/{contract.dataset}/{digest([measure, recipe, held, how])[:16]}"
     plan = _plan(place)
     if plan is None:
         made = Plan(
